@@ -1,0 +1,41 @@
+//! What stt-worker is made of, without any of the machinery: the values a job passes through, the seams behind which
+//! the machinery stands, and the pure decisions about one job ([`Attempt`]) and about all of them ([`Ledger`]).
+//!
+//! `bytes -> Job -> Fetched -> Pcm -> Transcript -> Outcome -> Published -> Committed`: each value is made only by the
+//! step before it. A [`Ticket`] travels along, is used up by publishing, and [`Ledger::settle`] takes only what
+//! publishing returned; so a commit without an acknowledged publish does not compile, nor does settling twice.
+//!
+//! This crate does no IO, reads no clock but through [`Clock`], holds no locks and writes no logs.
+
+mod attempt;
+mod audio;
+mod backoff;
+mod budget;
+mod case;
+mod clock;
+mod delays;
+mod failure;
+mod ledger;
+mod limits;
+mod outcome;
+mod record;
+mod seam;
+mod transcript;
+
+pub use attempt::{Action, Attempt, Event, Verdict};
+pub use audio::{Fetched, Pcm, SpillFile};
+pub use backoff::Backoff;
+pub use budget::{Budget, Cancel, Stop};
+pub use case::Case;
+pub use clock::{Clock, SystemClock};
+pub use delays::Delays;
+pub use failure::{Failure, Fault};
+pub use ledger::{Due, Ledger, Settled};
+pub use limits::Limits;
+pub use outcome::{Outcome, OutcomeKind, Published};
+pub use record::{Delivery, Header, Partition, Ticket};
+pub use seam::{Decode, Fetch, NotPublished, Publish, Source, SourceError, SourceEvent, Transcribe, TranscribeRequest};
+pub use transcript::{Segment, Transcript};
+
+/// Whisper's language codes, re-exported for implementors of [`Transcribe`].
+pub use stt_schema::{AudioUrl, ErrorCode, FailureStage, Language};
