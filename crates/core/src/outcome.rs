@@ -58,7 +58,6 @@ impl Outcome {
     }
 
     /// For implementors of [`crate::Publish`] only: to be called when the broker has acknowledged every record.
-    #[must_use]
     pub fn acknowledged(self) -> Published {
         Published { ticket: self.ticket }
     }

@@ -1,0 +1,261 @@
+//! A worker thread: runs the actions of one attempt after another.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::{Receiver, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use stt_core::{
+    Action, Attempt, Budget, Cancel, Case, Event, Failure, Fault, Fetched, Limits, Outcome, OutcomeKind, Pcm,
+    Published, Ticket, TranscribeRequest, Transcript, Verdict,
+};
+
+use crate::telemetry::{self, Stage, Story};
+use crate::{Parts, Status};
+
+/// A job for a worker.
+#[derive(Debug)]
+pub(crate) struct Task {
+    pub case: Case,
+    pub ticket: Ticket,
+    /// Raised when nobody wants the outcome any more.
+    pub cancel: Cancel,
+}
+
+/// What a worker says when it is done with a task.
+#[derive(Debug)]
+pub(crate) enum Done {
+    /// The outcome is with the broker.
+    Published(Published),
+    /// The offset stays open.
+    Abandoned,
+    /// The process must end.
+    Died(Failure),
+}
+
+#[derive(Clone)]
+pub(crate) struct Worker {
+    pub number: usize,
+    pub parts: Parts,
+    pub limits: Limits,
+    pub status: Arc<Status>,
+    /// Raised when jobs that nobody has begun are to be left for other workers.
+    pub closing: Cancel,
+}
+
+impl Worker {
+    /// Takes tasks until there are no more.
+    pub(crate) fn run(&self, tasks: &Mutex<Receiver<Task>>, done: &Sender<Done>) {
+        loop {
+            let task = tasks.lock().unwrap_or_else(PoisonError::into_inner).recv();
+            let Ok(task) = task else { return };
+            telemetry::running(1.0);
+            let end = self.work(task);
+            telemetry::running(-1.0);
+            if done.send(end).is_err() {
+                return; // the poll thread is gone: nobody could commit it
+            }
+        }
+    }
+
+    fn work(&self, task: Task) -> Done {
+        let Task { case, ticket, cancel } = task;
+        let mut attempt = Attempt::new(case.number(), &self.limits);
+        let mut hands = Hands::new(self, &case, cancel);
+        let mut outcome = Some(Outcome::new(
+            ticket,
+            case.key(),
+            OutcomeKind::Completed { result: vec![] },
+        ));
+        let mut published = None;
+        let mut event = match case.job() {
+            _ if self.closing.is_cancelled() || hands.cancel.is_cancelled() => Event::Cancelled,
+            Ok(_) => Event::Done,
+            Err(failure) => Event::Failed(failure),
+        };
+        loop {
+            let action = attempt.step(event, (self.parts.dice)());
+            if !matches!(action, Action::Hold(..)) {
+                self.status.unblocked(self.number);
+            }
+            event = match action {
+                Action::Fetch => hands.guarded(Stage::Download, Hands::fetch),
+                Action::Decode => hands.guarded(Stage::Decode, Hands::decode),
+                Action::Transcribe => hands.guarded(Stage::Transcribe, Hands::transcribe),
+                Action::Publish(verdict) => {
+                    let kind = hands.compose(verdict);
+                    outcome = outcome.map(|outcome| outcome.replaced(kind));
+                    hands.publish(&mut outcome, &mut published)
+                }
+                Action::PublishAgain => hands.publish(&mut outcome, &mut published),
+                Action::Hold(wait, failure) => {
+                    hands.story.held(&failure);
+                    self.status
+                        .blocked(self.number, self.parts.clock.now(), failure.story());
+                    hands.hold(wait)
+                }
+                Action::Settle => {
+                    hands.tell();
+                    let published = published.expect("a settled attempt was published");
+                    return Done::Published(published);
+                }
+                Action::Abandon => {
+                    hands.story.abandoned();
+                    return Done::Abandoned;
+                }
+                Action::Die(failure) => {
+                    hands.story.held(&failure);
+                    return Done::Died(failure);
+                }
+            };
+        }
+    }
+}
+
+/// What a worker has in hand while it works on one job.
+struct Hands<'a> {
+    worker: &'a Worker,
+    case: &'a Case,
+    cancel: Cancel,
+    story: Story,
+    /// When decoding began; decoding and transcription share one budget.
+    listening_since: Option<Instant>,
+    fetched: Option<Fetched>,
+    pcm: Option<Pcm>,
+    transcript: Option<Transcript>,
+    verdict: Option<Verdict>,
+}
+
+impl<'a> Hands<'a> {
+    fn new(worker: &'a Worker, case: &'a Case, cancel: Cancel) -> Self {
+        let story = Story::begin(case);
+        let (fetched, pcm, transcript, verdict) = (None, None, None, None);
+        Self {
+            worker,
+            case,
+            cancel,
+            story,
+            listening_since: None,
+            fetched,
+            pcm,
+            transcript,
+            verdict,
+        }
+    }
+
+    /// Runs a step, timed; a panic in it fails this job alone.
+    fn guarded(&mut self, stage: Stage, step: fn(&mut Self) -> Result<(), Failure>) -> Event {
+        let began = self.now();
+        let result = catch_unwind(AssertUnwindSafe(|| step(self)))
+            .unwrap_or_else(|panic| Err(telemetry::crashed(stage, panic.as_ref())));
+        self.story.step(stage, self.now() - began);
+        match result {
+            Ok(()) => Event::Done,
+            Err(_) if self.cancel.is_cancelled() => Event::Cancelled,
+            Err(failure) => Event::Failed(failure),
+        }
+    }
+
+    fn fetch(&mut self) -> Result<(), Failure> {
+        let (parts, job) = (&self.worker.parts, self.case.job()?);
+        let budget = Budget::new(parts.clock.as_ref(), &self.cancel, self.worker.limits.download);
+        self.fetched = Some(parts.fetch.fetch(&job.audio_url, &budget)?);
+        Ok(())
+    }
+
+    fn decode(&mut self) -> Result<(), Failure> {
+        self.listening_since = Some(self.now());
+        let parts = &self.worker.parts;
+        let fetched = self.fetched.as_ref().expect("decoding comes after fetching");
+        self.pcm = Some(parts.decode.decode(fetched, &self.listening_budget())?);
+        self.fetched = None; // the bytes are not needed while the engine works
+        Ok(())
+    }
+
+    fn transcribe(&mut self) -> Result<(), Failure> {
+        let (parts, job) = (&self.worker.parts, self.case.job()?);
+        let request = TranscribeRequest {
+            language: job.language_hint,
+        };
+        let pcm = self.pcm.as_ref().expect("transcribing comes after decoding");
+        self.transcript = Some(parts.transcribe.transcribe(pcm, &request, &self.listening_budget())?);
+        self.pcm = None;
+        Ok(())
+    }
+
+    /// What is left of the time for decoding and transcription together.
+    fn listening_budget(&self) -> Budget<'_> {
+        let spent = self.listening_since.map_or(Duration::ZERO, |since| self.now() - since);
+        let left = self.worker.limits.transcribe.saturating_sub(spent);
+        Budget::new(self.worker.parts.clock.as_ref(), &self.cancel, left)
+    }
+
+    fn compose(&mut self, verdict: Verdict) -> OutcomeKind {
+        let (parts, case) = (&self.worker.parts, self.case);
+        let (model, wall) = (&parts.model_version, parts.clock.wall());
+        let kind = match &verdict {
+            Verdict::Completed => {
+                let transcript = self.transcript.as_ref().expect("completion comes after transcribing");
+                case.completed(transcript, model, wall)
+            }
+            Verdict::Failed(failure) => case.failed(failure, model, wall),
+            Verdict::Retry { wait, because } => case.retry(*wait, because, wall),
+        };
+        self.verdict = Some(verdict);
+        kind
+    }
+
+    fn publish(&mut self, outcome: &mut Option<Outcome>, published: &mut Option<Published>) -> Event {
+        let (worker, began) = (self.worker, self.now());
+        let records = outcome.take().expect("an outcome that is not published is kept");
+        worker
+            .status
+            .blocked(worker.number, began, "the broker does not acknowledge an outcome");
+        let answer = worker.parts.publish.publish(records, &self.cancel);
+        self.story.step(Stage::Publish, self.now() - began);
+        match answer {
+            Ok(proof) => {
+                *published = Some(proof);
+                Event::Done
+            }
+            Err(not_published) => {
+                *outcome = Some(not_published.outcome);
+                let cancelled = self.cancel.is_cancelled() && not_published.failure.fault != Fault::Fatal;
+                if cancelled {
+                    Event::Cancelled
+                } else {
+                    Event::Failed(not_published.failure)
+                }
+            }
+        }
+    }
+
+    /// Waits, in small steps so that a shutdown is noticed.
+    fn hold(&self, wait: Duration) -> Event {
+        let clock = &self.worker.parts.clock;
+        let until = clock.now() + wait;
+        while !self.cancel.is_cancelled() {
+            let left = until.saturating_duration_since(clock.now());
+            if left.is_zero() {
+                return Event::Done;
+            }
+            clock.sleep(left.min(Duration::from_millis(100)));
+        }
+        Event::Cancelled
+    }
+
+    fn tell(&self) {
+        match self.verdict.as_ref().expect("an outcome has its verdict") {
+            Verdict::Completed => {
+                self.story
+                    .completed(self.transcript.as_ref().expect("completion has its transcript"));
+            }
+            Verdict::Failed(failure) => self.story.failed(failure),
+            Verdict::Retry { wait, because } => self.story.retried(*wait, because),
+        }
+    }
+
+    fn now(&self) -> Instant {
+        self.worker.parts.clock.now()
+    }
+}
