@@ -1,0 +1,114 @@
+//! Where the brokers are and how to talk to them.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use rdkafka::ClientConfig;
+
+use crate::{ClientError, properties};
+
+/// Where the brokers are, and the librdkafka properties with which the operator wants them talked to.
+///
+/// Clients set what they own themselves ([`crate::OWNED_PROPERTIES`]); everything else that they set is a default, which
+/// a property of the same name replaces. `Debug` shows the names of the properties, never their values.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Connection {
+    /// `host:port`, more of them separated by commas.
+    pub bootstrap_servers: String,
+    /// librdkafka properties, as in `security.protocol` -> `SASL_SSL`.
+    pub properties: BTreeMap<String, String>,
+}
+
+/// What every client sets unless the operator does.
+const DEFAULTS: [(&str, &str); 5] = [
+    ("client.id", "stt-worker"),
+    // A topic that is made later, or gets more partitions, is seen after this; librdkafka's own default is 5 minutes.
+    ("topic.metadata.refresh.interval.ms", "10000"),
+    // After an outage: the default of 10 s lets a broker that is back wait.
+    ("reconnect.backoff.max.ms", "2000"),
+    ("socket.keepalive.enable", "true"),
+    // Brokers close idle connections; that is no trouble.
+    ("log.connection.close", "false"),
+];
+
+impl Connection {
+    /// To these brokers, without further properties.
+    #[must_use]
+    pub fn new(bootstrap_servers: impl Into<String>) -> Self {
+        Self {
+            bootstrap_servers: bootstrap_servers.into(),
+            properties: BTreeMap::new(),
+        }
+    }
+
+    /// The configuration of one client: defaults, then the operator's properties, then what the client owns.
+    pub(crate) fn client(
+        &self,
+        defaults: &[(&str, &str)],
+        owned: &[(&str, &str)],
+    ) -> Result<ClientConfig, ClientError> {
+        let problems = properties::check_each(&self.properties);
+        if !problems.is_empty() {
+            return Err(ClientError::Properties(problems));
+        }
+        let mut config = ClientConfig::new();
+        for (key, value) in DEFAULTS.iter().chain(defaults) {
+            config.set(*key, *value);
+        }
+        for (key, value) in &self.properties {
+            config.set(properties::canonical(key), value);
+        }
+        for (key, value) in owned {
+            config.set(*key, *value);
+        }
+        config.set("bootstrap.servers", &self.bootstrap_servers);
+        Ok(config)
+    }
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection")
+            .field("bootstrap_servers", &self.bootstrap_servers)
+            .field("properties", &self.properties.keys().collect::<Vec<_>>())
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(properties: &[(&str, &str)]) -> Connection {
+        let mut connection = Connection::new("localhost:9092");
+        let properties = properties
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+        connection.properties.extend(properties);
+        connection
+    }
+
+    #[test]
+    fn an_owned_property_makes_no_client_and_no_secret_is_shown() {
+        let connection = with(&[("acks", "1"), ("sasl.password", "hunter2")]);
+        let error = connection.client(&[], &[]).map(|_| ()).unwrap_err();
+        assert!(error.to_string().starts_with("acks: is set by the worker"), "{error}");
+        assert!(!format!("{connection:?} {error:?} {error}").contains("hunter2"));
+    }
+
+    #[test]
+    fn the_operator_wins_over_defaults_also_by_another_name_and_the_client_over_the_operator() {
+        let connection = with(&[("compression.codec", "gzip"), ("client.id", "mine")]);
+        let defaults = [("compression.type", "zstd")];
+        let config = connection.client(&defaults, &[("acks", "all")]).unwrap();
+        for (key, value) in [
+            ("compression.type", Some("gzip")),
+            ("compression.codec", None),
+            ("client.id", Some("mine")),
+            ("acks", Some("all")),
+            ("bootstrap.servers", Some("localhost:9092")),
+        ] {
+            assert_eq!(config.get(key), value, "{key}");
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! The few calls of librdkafka that have no safe wrapper, or one that panics on what the world controls.
+
+#![allow(unsafe_code)]
+
+use std::ffi::{CStr, c_char, c_void};
+use std::{ptr, slice};
+
+use rdkafka::client::Client;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::message::BorrowedMessage;
+use rdkafka::types::RDKafkaErrorCode;
+use rdkafka::{ClientContext, TopicPartitionList, bindings};
+use stt_core::Header;
+
+/// The headers of a record, in order. rdkafka's own iterator panics on a name that is no UTF-8, which any producer may
+/// send; here such a name keeps what can be read of it.
+pub(crate) fn headers(message: &BorrowedMessage<'_>) -> Vec<Header> {
+    let mut headers = Vec::new();
+    let mut list = ptr::null_mut();
+    // SAFETY: `message.ptr()` is valid while `message` is borrowed. The list that is returned belongs to the message.
+    let found = unsafe { bindings::rd_kafka_message_headers(message.ptr(), &mut list) };
+    if found != bindings::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
+        return headers;
+    }
+    loop {
+        let mut name: *const c_char = ptr::null();
+        let mut value: *const c_void = ptr::null();
+        let mut size = 0;
+        // SAFETY: `list` belongs to the message and is not changed meanwhile; past the last header the call says so and
+        // sets nothing.
+        let got = unsafe { bindings::rd_kafka_header_get_all(list, headers.len(), &mut name, &mut value, &mut size) };
+        if got != bindings::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
+            return headers;
+        }
+        // SAFETY: on success `name` is a zero-terminated string, and `value` is null or points to `size` bytes; both
+        // live as long as the message.
+        let (name, value) = unsafe {
+            let value = (!value.is_null()).then(|| slice::from_raw_parts(value.cast::<u8>(), size));
+            (CStr::from_ptr(name), value)
+        };
+        headers.push(Header {
+            key: name.to_string_lossy().into_owned(),
+            value: value.map(<[u8]>::to_vec),
+        });
+    }
+}
+
+/// Commits offsets without waiting; the answer comes to the consumer's own queue, and from there, while polling, to
+/// `ConsumerContext::commit_callback`. (The answer to rdkafka's own asynchronous commit goes nowhere: librdkafka sends it
+/// to a callback in the configuration, which rdkafka does not set.)
+pub(crate) fn commit<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    offsets: &TopicPartitionList,
+) -> Result<(), RDKafkaErrorCode> {
+    let client = consumer.client().native_ptr();
+    // SAFETY: the client's handle is valid while `consumer` is borrowed. The list is copied. The queue is a reference of
+    // its own, given back at once; the commit keeps what it needs of it. There is no callback, so its argument is unused.
+    let code = unsafe {
+        let queue = bindings::rd_kafka_queue_get_consumer(client);
+        if queue.is_null() {
+            // With no queue to answer to, the call would wait for the answer.
+            return Err(RDKafkaErrorCode::UnknownGroup);
+        }
+        let code = bindings::rd_kafka_commit_queue(client, offsets.ptr(), queue, None, ptr::null_mut());
+        bindings::rd_kafka_queue_destroy(queue);
+        code
+    };
+    match RDKafkaErrorCode::from(code) {
+        RDKafkaErrorCode::NoError => Ok(()),
+        code => Err(code),
+    }
+}
+
+/// How long the brokers inside `client` wait for more members before a new group gets its first assignment. Does nothing
+/// to a client without brokers inside.
+pub(crate) fn set_initial_rebalance_delay<C: ClientContext>(client: &Client<C>, delay_ms: i32) {
+    // SAFETY: the client's handle is valid while `client` is borrowed. The cluster belongs to the client and lives as
+    // long; both calls take its lock or hand over to its thread.
+    unsafe {
+        let cluster = bindings::rd_kafka_handle_mock_cluster(client.native_ptr());
+        if !cluster.is_null() {
+            bindings::rd_kafka_mock_group_initial_rebalance_delay_ms(cluster, delay_ms);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Connection, EmbeddedBroker, Start, Tail, TailConfig};
+    use rdkafka::ClientConfig;
+    use rdkafka::bindings::rd_kafka_vtype_t as Type;
+    use rdkafka::producer::{BaseProducer, Producer};
+    use std::time::Duration;
+
+    /// No Rust producer can send such a name; others can, and one such record must not stop the worker.
+    #[test]
+    fn a_header_name_that_is_no_text_is_read_all_the_same() {
+        let broker = EmbeddedBroker::start(&[("stt.jobs", 1)]).unwrap();
+        let producer: BaseProducer = ClientConfig::new()
+            .set("bootstrap.servers", broker.bootstrap_servers())
+            .create()
+            .unwrap();
+        // SAFETY: each type is followed by the arguments that librdkafka's documentation asks for; strings end in zero
+        // and are copied, and the list ends with END.
+        let code = unsafe {
+            bindings::rd_kafka_producev(
+                producer.client().native_ptr(),
+                Type::RD_KAFKA_VTYPE_TOPIC as i32,
+                c"stt.jobs".as_ptr(),
+                Type::RD_KAFKA_VTYPE_HEADER as i32,
+                c"a\xffb".as_ptr(),
+                c"value".as_ptr(),
+                5_isize,
+                Type::RD_KAFKA_VTYPE_END as i32,
+            )
+        };
+        assert_eq!(RDKafkaErrorCode::from(code), RDKafkaErrorCode::NoError);
+        producer.flush(Duration::from_secs(10)).unwrap();
+        let config = TailConfig {
+            start: Start::Beginning,
+            ..TailConfig::new("stt.jobs")
+        };
+        let mut tail = Tail::open(&Connection::new(broker.bootstrap_servers()), &config).unwrap();
+        let record = tail.next(Duration::from_secs(10)).unwrap().unwrap();
+        let header = Header {
+            key: "a\u{fffd}b".to_owned(),
+            value: Some(b"value".to_vec()),
+        };
+        assert_eq!(record.delivery.headers, [header]);
+    }
+}

@@ -1,0 +1,335 @@
+//! The group: who owns what, what is committed, and what a broker's absence does to it.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use crate::support::*;
+use stt_core::{Header, Source, SourceEvent};
+use stt_kafka::committed_offsets;
+use stt_kafka::{BrokerError, ClientError, Connection, EmbeddedBroker, KafkaSource, Request, SourceConfig};
+
+#[test]
+fn an_owned_property_and_an_empty_name_make_no_source() {
+    let mut connection = Connection::new(NOBODY);
+    connection.properties.insert("group.id".to_owned(), "mine".to_owned());
+    let error = KafkaSource::new(&connection, SourceConfig::default())
+        .map(|_| ())
+        .unwrap_err();
+    assert!(
+        matches!(&error, ClientError::Properties(problems) if problems.len() == 1),
+        "{error}"
+    );
+    let config = SourceConfig {
+        topic: String::new(),
+        ..SourceConfig::default()
+    };
+    let error = KafkaSource::new(&Connection::new(NOBODY), config)
+        .map(|_| ())
+        .unwrap_err();
+    assert!(error.to_string().contains("jobs topic must not be empty"), "{error}");
+}
+
+#[test]
+fn without_a_broker_poll_keeps_its_wait_tells_the_trouble_once_and_close_keeps_its_bound() {
+    let mut member = Member::join(&Connection::new(NOBODY));
+    let started = Instant::now();
+    while started.elapsed() < seconds(3) {
+        let polled = Instant::now();
+        member.poll();
+        assert!(
+            polled.elapsed() < POLL + Duration::from_millis(200),
+            "poll took {:?}",
+            polled.elapsed()
+        );
+    }
+    let troubles = troubles(&member.events);
+    let refused = troubles
+        .iter()
+        .filter(|text| text.contains("Connection refused"))
+        .count();
+    assert_eq!(refused, 1, "{troubles:?}");
+    let closing = Instant::now();
+    member.source.close(seconds(1));
+    assert!(
+        closing.elapsed() < Duration::from_millis(1500),
+        "close took {:?}",
+        closing.elapsed()
+    );
+    assert!(
+        member
+            .source
+            .poll(POLL)
+            .unwrap_err()
+            .to_string()
+            .contains("it was closed")
+    );
+}
+
+#[test]
+fn a_missing_topic_is_a_trouble_and_is_read_once_it_is_there() {
+    let broker = EmbeddedBroker::start(&[]).unwrap();
+    let mut connection = connection(&broker);
+    connection
+        .properties
+        .insert("topic.metadata.refresh.interval.ms".to_owned(), "500".to_owned());
+    let mut member = Member::join(&connection);
+    let text = member.until("trouble", |events| troubles(events).into_iter().next());
+    assert_eq!(
+        text,
+        "topic stt.jobs does not exist, or this user may not read it; waiting for it"
+    );
+    broker.create_topic("stt.jobs", 1).unwrap();
+    assert_eq!(member.assigned(1), [jobs(0)]);
+}
+
+#[test]
+fn a_member_whose_name_another_took_is_out_for_good() {
+    let broker = EmbeddedBroker::start(&[("stt.jobs", 1)]).unwrap();
+    let mut connection = connection(&broker);
+    connection
+        .properties
+        .insert("group.instance.id".to_owned(), "worker-1".to_owned());
+    connection
+        .properties
+        .insert("heartbeat.interval.ms".to_owned(), "200".to_owned());
+    let mut member = Member::join(&connection);
+    member.assigned(1);
+    broker.fail_next(Request::Heartbeat, &[BrokerError::FencedInstance; 3]);
+    let started = Instant::now();
+    let error = loop {
+        assert!(started.elapsed() < PATIENCE, "the source goes on");
+        if let Err(error) = member.source.poll(POLL) {
+            break error;
+        }
+    };
+    assert!(error.to_string().contains("instance"), "{error}");
+    let closing = Instant::now();
+    member.source.close(seconds(2));
+    assert!(closing.elapsed() < seconds(3));
+}
+
+#[test]
+fn a_record_comes_whole_and_a_restart_goes_on_behind_the_last_commit() {
+    let broker = EmbeddedBroker::start(&[("stt.jobs", 1)]).unwrap();
+    let connection = connection(&broker);
+    let header = |key: &str, value: Option<&[u8]>| Header {
+        key: key.to_owned(),
+        value: value.map(<[u8]>::to_vec),
+    };
+    let headers = [
+        header("attempt", Some(b"2")),
+        header("none", None),
+        header("attempt", Some(b"3")),
+        header("bytes", Some(&[0, 255])),
+    ];
+    let producer = producer(&connection);
+    producer.produce("stt.jobs", b"job-1", b"{}", &headers).unwrap();
+    producer.produce("stt.jobs", b"", b"\xff", &[]).unwrap();
+
+    let mut member = Member::join(&connection);
+    let started = Instant::now();
+    assert_eq!(member.assigned(1), [jobs(0)]);
+    assert!(
+        started.elapsed() < seconds(3),
+        "the first assignment took {:?}",
+        started.elapsed()
+    );
+    let records = member.delivered(2);
+    assert_eq!(
+        (records[0].offset, records[0].key.as_deref()),
+        (0, Some(b"job-1".as_slice()))
+    );
+    assert_eq!(
+        (records[0].payload.as_deref(), &records[0].headers[..]),
+        (Some(b"{}".as_slice()), &headers[..])
+    );
+    assert_eq!(records[0].header("attempt"), Some("3"));
+    assert_eq!(
+        (records[1].key.as_deref(), records[1].payload.as_deref()),
+        (None, Some(b"\xff".as_slice()))
+    );
+    assert_eq!(member.commit_until_taken(&due(0, 1)), [""; 0]);
+    member.source.close(seconds(5));
+
+    let mut again = Member::join(&connection);
+    assert_eq!(again.delivered(1)[0].offset, 1, "0 was committed, 1 was not");
+}
+
+#[test]
+fn a_paused_partition_delivers_nothing_and_goes_on_where_it_was() {
+    let broker = EmbeddedBroker::start(&[("stt.jobs", 1)]).unwrap();
+    let connection = connection(&broker);
+    let producer = producer(&connection);
+    let mut member = Member::join(&connection);
+    member.assigned(1);
+    member.source.resume(&[jobs(0)]); // not paused: nothing happens
+    producer.produce("stt.jobs", b"", b"0", &[]).unwrap();
+    member.delivered(1);
+    member.source.pause(&[jobs(0), jobs(7)]);
+    for text in [b"1", b"2"] {
+        producer.produce("stt.jobs", b"", text, &[]).unwrap();
+    }
+    let started = Instant::now();
+    while started.elapsed() < seconds(1) {
+        member.poll();
+    }
+    assert_eq!(member.delivered(1).len(), 1, "delivered while paused");
+    member.source.resume(&[jobs(0), jobs(7)]);
+    let offsets: Vec<i64> = member.delivered(3).iter().map(|record| record.offset).collect();
+    assert_eq!(offsets, [0, 1, 2]);
+}
+
+/// The old owner holds on to a revoked partition until it has committed; after that, neither a late commit nor its having
+/// been paused reaches the new owner.
+#[test]
+fn a_revoked_partition_is_handed_over_when_released_and_a_late_commit_rewinds_nothing() {
+    let broker = EmbeddedBroker::start(&[("stt.jobs", 2)]).unwrap();
+    let connection = connection(&broker);
+    let producer = producer(&connection);
+    for number in 0..20 {
+        producer
+            .produce("stt.jobs", format!("job-{number}").as_bytes(), b"{}", &[])
+            .unwrap();
+    }
+    let mut old = Member::join(&connection);
+    old.assigned(2);
+    old.delivered(20);
+    old.source.pause(&[jobs(0), jobs(1)]);
+
+    let mut new = Member::join(&connection);
+    let started = Instant::now();
+    let (given, lost) = loop {
+        assert!(started.elapsed() < PATIENCE, "nothing is revoked");
+        old.poll();
+        new.poll();
+        if let Some(found) = revoked(&old.events) {
+            break found;
+        }
+    };
+    assert!(given.len() == 1 && !lost, "{given:?}");
+    let mine = given[0].id;
+
+    // Held back for longer than any rebalance would take by itself: the new member gets nothing, the old one may commit.
+    let holding = Instant::now();
+    while holding.elapsed() < seconds(2) {
+        old.poll();
+        new.poll();
+    }
+    assert_eq!(new.events.iter().flat_map(assigned).count(), 0, "{:?}", new.events);
+    assert_eq!(old.commit_until_taken(&due(mine, 1)), [""; 0]);
+
+    old.source.release(&given);
+    let released = Instant::now();
+    while new.events.iter().flat_map(assigned).count() == 0 {
+        assert!(released.elapsed() < PATIENCE, "the new member gets nothing");
+        old.poll();
+        new.poll();
+    }
+    assert_eq!(new.assigned(1), given);
+    assert_eq!(new.delivered(1)[0].offset, 1, "where the old owner left off");
+    assert_eq!(new.commit_until_taken(&due(mine, 4)), [""; 0]);
+
+    old.source.commit(&[due(mine, 2)]);
+    let late = Instant::now();
+    while late.elapsed() < seconds(1) {
+        old.poll();
+        new.poll();
+    }
+    assert!(
+        !old.events
+            .iter()
+            .any(|event| matches!(event, SourceEvent::Committed { .. })),
+        "it was sent"
+    );
+    let committed = committed_offsets(&connection, "workers", "stt.jobs", seconds(5)).unwrap();
+    let other = 1 - mine;
+    assert_eq!(committed, BTreeMap::from([(mine, Some(4)), (other, None)]));
+
+    // And back: what was paused when it was given up is not paused when it returns.
+    new.source.close(seconds(5));
+    old.events.clear();
+    assert_eq!(old.assigned(1), given);
+    assert_eq!(old.delivered(1)[0].offset, 4);
+}
+
+#[test]
+fn a_session_that_ran_out_loses_its_partitions_and_gets_them_again() {
+    let broker = EmbeddedBroker::start(&[("stt.jobs", 1)]).unwrap();
+    let mut connection = connection(&broker);
+    connection
+        .properties
+        .insert("heartbeat.interval.ms".to_owned(), "200".to_owned());
+    let mut member = Member::join(&connection);
+    member.assigned(1);
+    broker.fail_next(Request::Heartbeat, &[BrokerError::UnknownMember]);
+    let (partitions, lost) = member.until("loss", revoked);
+    assert_eq!((partitions, lost), (vec![jobs(0)], true));
+    member.source.commit(&[due(0, 0)]);
+    assert_eq!(member.assigned(2).len(), 2, "assigned once more");
+    assert!(
+        !member
+            .events
+            .iter()
+            .any(|event| matches!(event, SourceEvent::Committed { .. })),
+        "{:?}",
+        member.events
+    );
+}
+
+#[test]
+fn a_commit_while_the_broker_is_away_never_blocks_and_is_taken_when_it_is_back() {
+    let broker = EmbeddedBroker::start(&[("stt.jobs", 1)]).unwrap();
+    let connection = connection(&broker);
+    producer(&connection).produce("stt.jobs", b"", b"{}", &[]).unwrap();
+    let mut member = Member::join(&connection);
+    member.delivered(1);
+    broker.go_down().unwrap();
+    let started = Instant::now();
+    member.source.commit(&[due(0, 1)]);
+    while started.elapsed() < seconds(2) {
+        let polled = Instant::now();
+        member.poll();
+        assert!(
+            polled.elapsed() < POLL + Duration::from_millis(200),
+            "poll took {:?}",
+            polled.elapsed()
+        );
+    }
+    broker.come_back().unwrap();
+    if member.answer(&due(0, 1)).is_some() {
+        member.commit_until_taken(&due(0, 1));
+    }
+    let committed = committed_offsets(&connection, "workers", "stt.jobs", seconds(5)).unwrap();
+    assert_eq!(committed, BTreeMap::from([(0, Some(1))]));
+}
+
+#[test]
+fn a_commit_that_is_refused_says_why_and_can_be_made_again() {
+    let broker = EmbeddedBroker::start(&[("stt.jobs", 1)]).unwrap();
+    let mut member = Member::join(&connection(&broker));
+    member.assigned(1);
+    broker.fail_next(Request::OffsetCommit, &[BrokerError::RebalanceInProgress]);
+    let errors = member.commit_until_taken(&due(0, 0));
+    assert!(errors.len() == 1 && errors[0].contains("rebalance"), "{errors:?}");
+}
+
+#[test]
+fn closing_with_the_broker_away_keeps_its_bound_also_while_a_revocation_waits() {
+    let broker = EmbeddedBroker::start(&[("stt.jobs", 2)]).unwrap();
+    let connection = connection(&broker);
+    let mut old = Member::join(&connection);
+    old.assigned(2);
+    let mut new = Member::join(&connection);
+    let started = Instant::now();
+    while revoked(&old.events).is_none() {
+        assert!(started.elapsed() < PATIENCE, "nothing is revoked");
+        old.poll();
+        new.poll();
+    }
+    broker.go_down().unwrap();
+    for member in [&mut old, &mut new] {
+        let closing = Instant::now();
+        member.source.close(Duration::from_millis(500));
+        assert!(closing.elapsed() < seconds(1), "close took {:?}", closing.elapsed());
+    }
+}

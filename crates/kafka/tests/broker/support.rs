@@ -1,0 +1,217 @@
+//! A member of a group that tests can talk to, and records to give it.
+
+use std::time::{Duration, Instant};
+
+use stt_core::{
+    Cancel, Delivery, Due, Ledger, NotPublished, Outcome, OutcomeKind, Partition, Publish, Source, SourceEvent, Ticket,
+};
+use stt_kafka::{
+    Connection, EmbeddedBroker, JobProducer, KafkaPublish, KafkaSource, ProducerConfig, PublishConfig, SourceConfig,
+    Start, Tail, TailConfig, Tailed,
+};
+
+pub(crate) const PATIENCE: Duration = Duration::from_secs(25);
+pub(crate) const POLL: Duration = Duration::from_millis(50);
+
+/// An address where nobody listens: port 1 needs a privilege that no test server has.
+pub(crate) const NOBODY: &str = "127.0.0.1:1";
+
+pub(crate) fn connection(broker: &EmbeddedBroker) -> Connection {
+    Connection::new(broker.bootstrap_servers())
+}
+
+pub(crate) fn seconds(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+/// A member of the group "workers", with the shortest session that brokers allow.
+pub(crate) struct Member {
+    pub(crate) source: KafkaSource,
+    pub(crate) events: Vec<SourceEvent>,
+}
+
+impl Member {
+    pub(crate) fn join(connection: &Connection) -> Self {
+        let config = SourceConfig {
+            group_id: "workers".to_owned(),
+            session_timeout: seconds(6),
+            ..SourceConfig::default()
+        };
+        Self {
+            source: KafkaSource::new(connection, config).unwrap(),
+            events: vec![],
+        }
+    }
+
+    /// One poll; what came is kept.
+    pub(crate) fn poll(&mut self) {
+        match self.source.poll(POLL).expect("the source lives") {
+            SourceEvent::Idle => {}
+            event => self.events.push(event),
+        }
+    }
+
+    /// Polls until `find` finds something in the events so far.
+    pub(crate) fn until<T>(&mut self, what: &str, find: impl Fn(&[SourceEvent]) -> Option<T>) -> T {
+        let started = Instant::now();
+        loop {
+            if let Some(found) = find(&self.events) {
+                return found;
+            }
+            assert!(started.elapsed() < PATIENCE, "no {what} in {:?}", self.events);
+            self.poll();
+        }
+    }
+
+    pub(crate) fn assigned(&mut self, count: usize) -> Vec<Partition> {
+        self.until("assignment", |events| {
+            let all: Vec<Partition> = events.iter().flat_map(assigned).collect();
+            (all.len() >= count).then_some(all)
+        })
+    }
+
+    pub(crate) fn delivered(&mut self, count: usize) -> Vec<Delivery> {
+        self.until("delivery", |events| {
+            let all: Vec<Delivery> = events.iter().filter_map(delivered).collect();
+            (all.len() >= count).then_some(all)
+        })
+    }
+
+    /// Commits, again and again as a ledger would, until the broker agrees. The errors on the way.
+    pub(crate) fn commit_until_taken(&mut self, due: &Due) -> Vec<String> {
+        let started = Instant::now();
+        let mut errors = vec![];
+        loop {
+            assert!(started.elapsed() < PATIENCE, "{due:?} is refused: {:?}", errors.last());
+            self.source.commit(std::slice::from_ref(due));
+            match self.answer(due) {
+                None => return errors,
+                Some(error) => errors.push(error),
+            }
+        }
+    }
+
+    /// Takes the next answer to a commit.
+    pub(crate) fn answer(&mut self, due: &Due) -> Option<String> {
+        let at = self.until("answer to the commit", |events| {
+            events
+                .iter()
+                .position(|event| matches!(event, SourceEvent::Committed { due: of, .. } if of.contains(due)))
+        });
+        match self.events.remove(at) {
+            SourceEvent::Committed { error, .. } => error,
+            _ => unreachable!("found as an answer"),
+        }
+    }
+}
+
+pub(crate) fn assigned(event: &SourceEvent) -> Vec<Partition> {
+    match event {
+        SourceEvent::Assigned(partitions) => partitions.clone(),
+        _ => vec![],
+    }
+}
+
+pub(crate) fn delivered(event: &SourceEvent) -> Option<Delivery> {
+    match event {
+        SourceEvent::Delivered(delivery) => Some(delivery.clone()),
+        _ => None,
+    }
+}
+
+pub(crate) fn revoked(events: &[SourceEvent]) -> Option<(Vec<Partition>, bool)> {
+    events.iter().find_map(|event| match event {
+        SourceEvent::Revoked { partitions, lost } => Some((partitions.clone(), *lost)),
+        _ => None,
+    })
+}
+
+pub(crate) fn troubles(events: &[SourceEvent]) -> Vec<String> {
+    let trouble = |event: &SourceEvent| match event {
+        SourceEvent::Trouble(text) => Some(text.clone()),
+        _ => None,
+    };
+    events.iter().filter_map(trouble).collect()
+}
+
+pub(crate) fn jobs(id: i32) -> Partition {
+    Partition {
+        topic: "stt.jobs".into(),
+        id,
+    }
+}
+
+pub(crate) fn due(id: i32, next_offset: i64) -> Due {
+    Due {
+        partition: jobs(id),
+        next_offset,
+    }
+}
+
+/// A ticket, as the ledger gives it.
+pub(crate) fn ticket(offset: i64) -> Ticket {
+    let mut ledger = Ledger::default();
+    ledger.assign(jobs(0));
+    ledger.admit(&jobs(0), offset).expect("just assigned")
+}
+
+pub(crate) fn completed(offset: i64, result: impl Into<Vec<u8>>) -> Outcome {
+    let result = result.into();
+    Outcome::new(ticket(offset), b"job-1".to_vec(), OutcomeKind::Completed { result })
+}
+
+pub(crate) fn producer(connection: &Connection) -> JobProducer {
+    JobProducer::new(connection, &ProducerConfig::default()).unwrap()
+}
+
+pub(crate) fn publisher(connection: &Connection) -> KafkaPublish {
+    let config = PublishConfig {
+        flush_wait: Duration::from_millis(100),
+        ..PublishConfig::default()
+    };
+    KafkaPublish::new(connection, config).unwrap()
+}
+
+pub(crate) fn tail(connection: &Connection, topic: &str) -> Tail {
+    let config = TailConfig {
+        start: Start::Beginning,
+        ..TailConfig::new(topic)
+    };
+    Tail::open(connection, &config).unwrap()
+}
+
+/// Publishes, and tells the offset of the job that may pass.
+pub(crate) fn publish(publish: &KafkaPublish, outcome: Outcome) -> Result<i64, Box<NotPublished>> {
+    publish
+        .publish(outcome, &Cancel::default())
+        .map(|published| published.offset())
+}
+
+/// Everything in a topic.
+pub(crate) fn read(connection: &Connection, topic: &str) -> Vec<Tailed> {
+    let mut tail = tail(connection, topic);
+    let mut all = vec![];
+    while !tail.at_end() {
+        all.extend(tail.next(seconds(5)).unwrap());
+    }
+    all
+}
+
+/// The payloads in a topic.
+pub(crate) fn texts(connection: &Connection, topic: &str) -> Vec<String> {
+    let text = |tailed: Tailed| String::from_utf8(tailed.delivery.payload.unwrap_or_default()).unwrap();
+    read(connection, topic).into_iter().map(text).collect()
+}
+
+/// A flag that goes up after a while.
+pub(crate) fn cancelled_after(wait: Duration) -> Cancel {
+    let cancel = Cancel::default();
+    let later = cancel.clone();
+    let (never, timer) = std::sync::mpsc::channel::<()>();
+    std::thread::spawn(move || {
+        timer.recv_timeout(wait).ok();
+        later.cancel();
+    });
+    std::mem::forget(never);
+    cancel
+}
