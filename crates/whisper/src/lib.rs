@@ -1,0 +1,45 @@
+//! The faster-whisper algorithm on CTranslate2: from samples to timed text.
+//!
+//! Main type: [`Whisper`], which is [`stt_core::Transcribe`] and can be asked directly, with [`Options`] of its own, by
+//! [`Whisper::transcribe_with`]. For the same model, audio and options it gives what faster-whisper 1.2.1 gives.
+//!
+//! This crate reads no environment, starts no logger, downloads nothing, decodes no media, and never exits. It keeps one
+//! copy of the weights; calls from several threads take turns at it, window by window.
+//!
+//! ```no_run
+//! use stt_core::{Budget, Cancel, Pcm, SystemClock};
+//! use stt_whisper::{Config, Options, Whisper};
+//!
+//! let whisper = Whisper::load(&Config::new("fixtures/model"))?;
+//! let pcm = Pcm { samples: vec![0.0; 16_000] };
+//! let cancel = Cancel::default();
+//! let budget = Budget::new(&SystemClock, &cancel, std::time::Duration::from_secs(120));
+//! let transcript = whisper.transcribe_with(&pcm, &Options::default(), &budget)?;
+//! for segment in &transcript.segments {
+//!     println!("{:7.2} {:7.2} {}", segment.start_sec, segment.end_sec, segment.text.trim());
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod compression;
+mod config;
+mod ct2;
+mod detect;
+mod fallback;
+mod files;
+mod mel;
+mod net;
+mod options;
+mod prompt;
+mod seek;
+mod split;
+mod suppress;
+mod tokens;
+mod whisper;
+
+pub use compression::compression_ratio;
+pub use config::{COMPUTE_TYPES, Config, Device};
+pub use files::LoadError;
+pub use mel::{FRAMES_PER_SECOND, Mel, MelExtractor, WINDOW_FRAMES};
+pub use options::{Options, Task};
+pub use whisper::Whisper;

@@ -1,0 +1,61 @@
+//! What stands before a window's text.
+
+use crate::net::POSITIONS;
+use crate::tokens::Tokens;
+
+/// Most tokens of the text so far, of hotwords, and of a prefix, each.
+const PART_MAX: usize = POSITIONS / 2 - 1;
+
+/// Positions that a prompt always leaves to the text. faster-whisper leaves as few as none, and then fails.
+const TEXT_MIN: usize = 64;
+
+/// The parts of a window's prompt.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Prompt<'a> {
+    /// The tokens so far.
+    pub previous: &'a [u32],
+    /// Language and task, where the model knows several.
+    pub task: &'a [u32],
+    pub without_timestamps: bool,
+    pub prefix: Option<&'a str>,
+    pub hotwords: Option<&'a str>,
+}
+
+impl Prompt<'_> {
+    /// `<|startofprev|>` hotwords previous `<|startoftranscript|>` language task [`<|notimestamps|>`] prefix.
+    ///
+    /// Source: `get_prompt` of faster-whisper.
+    pub(crate) fn build(&self, tokens: &Tokens) -> Vec<u32> {
+        let part = |text: &str| {
+            let mut ids = tokens.encode(&format!(" {}", text.trim()));
+            ids.truncate(PART_MAX);
+            ids
+        };
+        let text = |text: Option<&str>| text.filter(|text| !text.is_empty()).map(part);
+        let (prefix, hotwords) = (text(self.prefix), text(self.hotwords));
+        let hotwords = if prefix.is_some() { None } else { hotwords };
+
+        let mut start = vec![tokens.sot];
+        start.extend(self.task);
+        if self.without_timestamps {
+            start.push(tokens.no_timestamps);
+        }
+        if let Some(prefix) = prefix {
+            if !self.without_timestamps {
+                start.push(tokens.timestamp_begin());
+            }
+            start.extend(prefix);
+        }
+        if self.previous.is_empty() && hotwords.is_none() {
+            return start;
+        }
+        let hotwords = hotwords.unwrap_or_default();
+        let room = (POSITIONS - TEXT_MIN).saturating_sub(1 + hotwords.len() + start.len());
+        let kept = self.previous.len().min(PART_MAX).min(room);
+        let mut prompt = vec![tokens.sot_prev];
+        prompt.extend(hotwords);
+        prompt.extend(&self.previous[self.previous.len() - kept..]);
+        prompt.extend(start);
+        prompt
+    }
+}

@@ -1,0 +1,141 @@
+//! A window's tokens to segments, and where the next window begins.
+
+use crate::net::TIME_PRECISION;
+
+/// Frames (of 10 ms) between two timestamp tokens.
+const FRAMES_PER_TIMESTAMP: usize = 2;
+
+/// A window of features.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Window {
+    /// First frame.
+    pub seek: usize,
+    /// Number of frames.
+    pub frames: usize,
+}
+
+/// A piece of a window's tokens with its times in seconds.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Piece {
+    pub start: f64,
+    pub end: f64,
+    pub tokens: Vec<u32>,
+}
+
+/// Splits at each pair of timestamps. Text behind the last pair is not finished: the next window begins there, unless a
+/// single timestamp ends the window, behind which nobody speaks. Without a pair the window is one segment.
+///
+/// Source: `_split_segments_by_timestamps` of faster-whisper.
+pub(crate) fn split(tokens: &[u32], timestamp_begin: u32, window: Window) -> (Vec<Piece>, usize) {
+    let offset = window.seek as f64 * 0.01;
+    let is_timestamp = |token: &u32| *token >= timestamp_begin;
+    let position = |token: u32| i64::from(token) - i64::from(timestamp_begin);
+    let time = |token: u32| offset + position(token) as f64 * TIME_PRECISION;
+    let whole = window.seek + window.frames;
+
+    let mut cuts: Vec<usize> = (1..tokens.len())
+        .filter(|at| is_timestamp(&tokens[*at]) && is_timestamp(&tokens[at - 1]))
+        .collect();
+    if cuts.is_empty() {
+        let last = tokens
+            .iter()
+            .copied()
+            .rfind(is_timestamp)
+            .filter(|token| *token != timestamp_begin);
+        let duration = last.map_or(window.frames as f64 * 0.01, |token| {
+            position(token) as f64 * TIME_PRECISION
+        });
+        let piece = Piece {
+            start: offset,
+            end: offset + duration,
+            tokens: tokens.to_vec(),
+        };
+        return (vec![piece], whole);
+    }
+    let single_ending = match tokens {
+        [.., before, last] => !is_timestamp(before) && is_timestamp(last),
+        _ => false,
+    };
+    if single_ending {
+        cuts.push(tokens.len());
+    }
+    let mut pieces = Vec::with_capacity(cuts.len());
+    let mut from = 0;
+    for to in cuts {
+        let cut = &tokens[from..to];
+        pieces.push(Piece {
+            start: time(cut[0]),
+            end: time(cut[cut.len() - 1]),
+            tokens: cut.to_vec(),
+        });
+        from = to;
+    }
+    if single_ending {
+        return (pieces, whole);
+    }
+    // A pair of zeros would begin the same window again, for ever.
+    let advanced = usize::try_from(position(tokens[from - 1])).unwrap_or(0) * FRAMES_PER_TIMESTAMP;
+    (pieces, if advanced == 0 { whole } else { window.seek + advanced })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const T: u32 = 1000;
+
+    fn check(tokens: &[u32], pieces: &[(f64, f64, &[u32])], seek: usize) {
+        let window = Window {
+            seek: 500,
+            frames: 3000,
+        };
+        let (found, next) = split(tokens, T, window);
+        let found: Vec<_> = found
+            .iter()
+            .map(|piece| (piece.start, piece.end, piece.tokens.as_slice()))
+            .collect();
+        assert_eq!((found.as_slice(), next), (pieces, seek), "{tokens:?}");
+    }
+
+    #[test]
+    fn without_a_pair_the_window_is_one_segment() {
+        check(&[], &[(5.0, 35.0, &[])], 3500);
+        check(&[T, 1, 2], &[(5.0, 35.0, &[T, 1, 2])], 3500);
+        check(&[T, 1, T + 50], &[(5.0, 6.0, &[T, 1, T + 50])], 3500);
+    }
+
+    #[test]
+    fn an_unfinished_segment_is_left_to_the_next_window() {
+        let tokens = [T, 1, T + 50, T + 50, 2, 3];
+        check(&tokens, &[(5.0, 6.0, &[T, 1, T + 50])], 600);
+    }
+
+    #[test]
+    fn behind_a_single_timestamp_at_the_end_nobody_speaks() {
+        let tokens = [T, 1, T + 50, T + 60, 2, T + 100];
+        check(
+            &tokens,
+            &[(5.0, 6.0, &[T, 1, T + 50]), (6.2, 7.0, &[T + 60, 2, T + 100])],
+            3500,
+        );
+    }
+
+    #[test]
+    fn a_pair_at_the_end_closes_the_last_segment() {
+        let tokens = [T, 1, T + 50, T + 60];
+        check(&tokens, &[(5.0, 6.0, &[T, 1, T + 50])], 600);
+    }
+
+    #[test]
+    fn a_window_that_gets_nowhere_is_passed() {
+        check(&[T, T, 1], &[(5.0, 5.0, &[T])], 3500);
+    }
+
+    #[test]
+    fn text_that_begins_without_a_timestamp_does_not_underflow() {
+        // As after a prefix: the window's first timestamp is in the prompt.
+        let (pieces, next) = split(&[1, T + 50, T + 50, 2], T, Window { seek: 0, frames: 3000 });
+        assert_eq!((pieces.len(), next), (1, 100));
+        assert!(pieces[0].start < 0.0, "faster-whisper's own reckoning");
+    }
+}

@@ -1,0 +1,135 @@
+//! Whisper's tokens: text, specials, timestamps.
+
+use std::collections::HashMap;
+
+use stt_core::Language;
+use tokenizers::Tokenizer;
+
+use crate::Task;
+use crate::files::{LoadError, ModelDir};
+
+/// The tokens of one model. Ids below `eot` are text, those from [`Tokens::timestamp_begin`] on are timestamps.
+pub(crate) struct Tokens {
+    tokenizer: Tokenizer,
+    /// As CTranslate2 knows them: it takes prompts as strings.
+    vocabulary: Vec<String>,
+    languages: HashMap<&'static str, u32>,
+    pub eot: u32,
+    pub sot: u32,
+    pub sot_prev: u32,
+    sot_lm: u32,
+    no_speech: u32,
+    pub no_timestamps: u32,
+    transcribe: u32,
+    translate: u32,
+}
+
+impl Tokens {
+    /// Reads the tokens of a model, and checks that CTranslate2's vocabulary has each special token where the tokenizer
+    /// has it: CTranslate2 takes a string that it does not know for the end of the text, and says nothing.
+    pub(crate) fn load(dir: &ModelDir<'_>) -> Result<Self, LoadError> {
+        let (tokenizer, vocabulary) = (dir.tokenizer()?, dir.vocabulary()?);
+        let find = |token: &str| {
+            let id = tokenizer
+                .token_to_id(token)
+                .ok_or_else(|| dir.mismatch(format!("tokenizer.json has no {token}, so this is no Whisper model")))?;
+            match vocabulary.get(id as usize) {
+                Some(known) if known == token => Ok(id),
+                other => Err(dir.mismatch(format!(
+                    "token {id} is {token:?} for the tokenizer and {:?} for the vocabulary",
+                    other.map_or("missing", String::as_str)
+                ))),
+            }
+        };
+        let no_timestamps = find("<|notimestamps|>")?;
+        find("<|0.00|>").or_else(|error| {
+            // Some tokenizers do not list the timestamps; then it is CTranslate2's list that tells.
+            let first = vocabulary.get(no_timestamps as usize + 1);
+            first.filter(|token| *token == "<|0.00|>").map(|_| 0).ok_or(error)
+        })?;
+        Ok(Self {
+            eot: find("<|endoftext|>")?,
+            sot: find("<|startoftranscript|>")?,
+            sot_prev: find("<|startofprev|>")?,
+            sot_lm: find("<|startoflm|>")?,
+            no_speech: find("<|nospeech|>").or_else(|error| find("<|nocaptions|>").map_err(|_| error))?,
+            transcribe: find("<|transcribe|>")?,
+            translate: find("<|translate|>")?,
+            no_timestamps,
+            languages: Language::all()
+                .filter_map(|language| find(&format!("<|{language}|>")).ok().map(|id| (language.code(), id)))
+                .collect(),
+            tokenizer,
+            vocabulary,
+        })
+    }
+
+    /// `<|0.00|>`; each further timestamp is 0.02 s later.
+    pub(crate) fn timestamp_begin(&self) -> u32 {
+        self.no_timestamps + 1
+    }
+
+    /// The token of a language, where the model knows it.
+    pub(crate) fn language(&self, language: Language) -> Option<u32> {
+        self.languages.get(language.code()).copied()
+    }
+
+    /// The language of a token.
+    pub(crate) fn language_of(&self, token: u32) -> Option<Language> {
+        let code = self.languages.iter().find(|(_, id)| **id == token)?.0;
+        Language::from_tag(code).ok()
+    }
+
+    pub(crate) fn task(&self, task: Task) -> u32 {
+        match task {
+            Task::Transcribe => self.transcribe,
+            Task::Translate => self.translate,
+        }
+    }
+
+    /// The specials that never belong into a text.
+    pub(crate) fn never_generated(&self) -> [u32; 6] {
+        [
+            self.transcribe,
+            self.translate,
+            self.sot,
+            self.sot_prev,
+            self.sot_lm,
+            self.no_speech,
+        ]
+    }
+
+    /// The text tokens of a text.
+    pub(crate) fn encode(&self, text: &str) -> Vec<u32> {
+        let encoding = self.tokenizer.encode_fast(text, false);
+        encoding
+            .map(|encoding| encoding.get_ids().to_vec())
+            .unwrap_or_else(|error| {
+                log::warn!("a prompt cannot be tokenized and is left out: {error}");
+                vec![]
+            })
+    }
+
+    /// The text of tokens; specials and timestamps give none.
+    pub(crate) fn decode(&self, tokens: &[u32]) -> String {
+        let text: Vec<u32> = tokens.iter().copied().filter(|token| *token < self.eot).collect();
+        self.tokenizer.decode(&text, true).unwrap_or_else(|error| {
+            log::error!("tokens that cannot be decoded: {error}");
+            String::new()
+        })
+    }
+
+    /// A prompt as CTranslate2 takes it.
+    pub(crate) fn strings(&self, ids: &[u32]) -> Vec<&str> {
+        ids.iter().map(|id| self.vocabulary[*id as usize].as_str()).collect()
+    }
+
+    /// The id of one of CTranslate2's tokens for languages.
+    pub(crate) fn id(&self, token: &str) -> Option<u32> {
+        self.tokenizer.token_to_id(token)
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.vocabulary.len()
+    }
+}

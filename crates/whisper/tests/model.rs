@@ -1,0 +1,113 @@
+//! The engine on the model in `fixtures/model`; the golden transcripts of spoken clips are in the worker's tests, where
+//! there is a decoder.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use stt_core::{Budget, Cancel, ErrorCode, Fault, Language, Pcm, SystemClock};
+use stt_whisper::{Config, LoadError, Options, Whisper};
+use tempfile::TempDir;
+
+fn model() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/model")
+}
+
+/// A copy of the model that can be damaged.
+fn copy() -> TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    for file in std::fs::read_dir(model()).unwrap() {
+        let file = file.unwrap();
+        std::fs::copy(file.path(), dir.path().join(file.file_name())).unwrap();
+    }
+    dir
+}
+
+fn refused(dir: &Path) -> LoadError {
+    Whisper::load(&Config::new(dir)).expect_err("a damaged model")
+}
+
+#[test]
+fn a_damaged_model_is_refused_with_the_reason() {
+    for name in ["model.bin", "config.json", "tokenizer.json", "vocabulary.json"] {
+        let dir = copy();
+        std::fs::remove_file(dir.path().join(name)).unwrap();
+        let error = refused(dir.path()).to_string();
+        assert!(error.contains(name), "without {name}: {error}");
+    }
+    let dir = copy();
+    let weights = std::fs::read(dir.path().join("model.bin")).unwrap();
+    std::fs::write(dir.path().join("model.bin"), &weights[..weights.len() / 2]).unwrap();
+    let error = refused(dir.path());
+    assert!(
+        matches!(error, LoadError::Engine { .. }),
+        "half of the weights: {error}"
+    );
+
+    let dir = copy();
+    std::fs::write(dir.path().join("preprocessor_config.json"), r#"{"feature_size": 128}"#).unwrap();
+    let error = refused(dir.path()).to_string();
+    assert!(
+        error.contains("80 mels") && error.contains("128"),
+        "wrong mels: {error}"
+    );
+
+    let dir = copy();
+    let vocabulary = std::fs::read_to_string(dir.path().join("vocabulary.json")).unwrap();
+    std::fs::write(
+        dir.path().join("vocabulary.json"),
+        vocabulary.replace("<|transcribe|>", "<|x|>"),
+    )
+    .unwrap();
+    let error = refused(dir.path()).to_string();
+    assert!(
+        error.contains("<|transcribe|>") && error.contains("<|x|>"),
+        "wrong vocabulary: {error}"
+    );
+
+    let config = Config {
+        compute_type: Some("int9".into()),
+        ..Config::new(model())
+    };
+    let error = Whisper::load(&config).expect_err("no such type").to_string();
+    assert!(error.contains("int9") && error.contains("int8_float16"), "{error}");
+}
+
+#[test]
+fn what_cannot_be_transcribed_says_so() {
+    let whisper = Whisper::load(&Config::new(model())).unwrap();
+    let second = Pcm {
+        samples: vec![0.0; 16_000],
+    };
+    let cancel = Cancel::default();
+    let spent = Budget::new(&SystemClock, &cancel, Duration::ZERO);
+    let failure = whisper
+        .transcribe_with(&second, &Options::default(), &spent)
+        .unwrap_err();
+    assert_eq!(failure.code, ErrorCode::TranscribeTimeout);
+
+    let budget = Budget::new(&SystemClock, &cancel, Duration::from_secs(60));
+    let cantonese = Options {
+        language: Language::from_tag("yue").ok(),
+        ..Options::default()
+    };
+    let failure = whisper.transcribe_with(&second, &cantonese, &budget).unwrap_err();
+    assert_eq!(
+        (failure.code, failure.fault),
+        (ErrorCode::UnsupportedLanguage, Fault::Permanent)
+    );
+
+    let nothing = whisper
+        .transcribe_with(&Pcm::default(), &Options::default(), &budget)
+        .unwrap();
+    assert_eq!(
+        (nothing.text.as_str(), nothing.language),
+        ("", None),
+        "no language is made up for no audio"
+    );
+
+    cancel.cancel();
+    let failure = whisper
+        .transcribe_with(&second, &Options::default(), &budget)
+        .unwrap_err();
+    assert_eq!(failure.story(), "transcription was cancelled");
+}
