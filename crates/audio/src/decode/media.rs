@@ -1,0 +1,139 @@
+//! Bytes opened as media: the format is recognised, its first audio stream found, and a decoder ready.
+
+use std::ffi::CStr;
+use std::fs::File;
+use std::io::Cursor;
+use std::ptr;
+use std::time::Instant;
+
+use ffmpeg_next as ffmpeg;
+
+use ffmpeg::format::context::{Input, StreamIo};
+use ffmpeg::{Dictionary, Packet, codec, decoder, media};
+use stt_core::{Budget, ErrorCode, Failure, Fetched};
+
+use super::formats;
+
+/// Most bytes read to recognise the format; covers the pictures that precede mp3 audio. As FFmpeg's default.
+const PROBE_BYTES_MAX: u32 = 1 << 20;
+
+/// Opened media.
+pub(super) struct Media {
+    /// FFmpeg's name of the format.
+    pub(super) format: &'static str,
+    pub(super) decoder: decoder::Audio,
+    input: Input,
+    stream: usize,
+}
+
+impl Media {
+    pub(super) fn open(media: &Fetched, budget: &Budget<'_>) -> Result<Self, Failure> {
+        let mut io = stream_io(media)?;
+        let format = recognise(&mut io).ok_or_else(|| unsupported("the bytes are in no known format"))?;
+        if !formats::is_opened(format) {
+            return Err(unsupported(format!("{format} is not a format that is decoded")));
+        }
+        // FFmpeg asks at every read whether to stop, on this machine's clock: it cannot keep the budget's.
+        let (cancel, deadline) = (budget.cancel().clone(), Instant::now() + budget.remaining());
+        let stop = move || cancel.is_cancelled() || Instant::now() >= deadline;
+        let input = ffmpeg::format::input_from_stream_with_interrupt(io, None, Some(options()), stop)
+            .map_err(|error| damaged(format!("damaged {format}")).because(error))?;
+
+        let is_audio = |stream: &ffmpeg::Stream<'_>| stream.parameters().medium() == media::Type::Audio;
+        let found = input.streams().find(is_audio);
+        let found = found.ok_or_else(|| {
+            let message = format!("no audio stream in {format}");
+            Failure::permanent(ErrorCode::AudioNoStream, message)
+        })?;
+        let stream = found.index();
+        let parameters = found.parameters();
+        let id = parameters.id();
+        let codec = decoder::find(id).ok_or_else(|| unsupported(format!("no decoder for {id:?}, in {format}")))?;
+        if !formats::DECODERS.contains(&codec.name()) {
+            return Err(unsupported(format!(
+                "{} is not a codec that is decoded, in {format}",
+                codec.name()
+            )));
+        }
+        let mut context = codec::Context::from_parameters(parameters)
+            .map_err(|error| damaged(format!("damaged {format}")).because(error))?
+            .decoder();
+        context.set_packet_time_base(found.time_base());
+        let decoder = context
+            .open_as(codec)
+            .and_then(|opened| opened.audio())
+            .map_err(|error| damaged(format!("damaged {} in {format}", codec.name())).because(error))?;
+        Ok(Self {
+            format,
+            decoder,
+            input,
+            stream,
+        })
+    }
+
+    /// The next packet; `None` for one of another stream.
+    pub(super) fn packet(&mut self) -> Result<Option<Packet>, ffmpeg::Error> {
+        let mut packet = Packet::empty();
+        packet.read(&mut self.input)?;
+        Ok((packet.stream() == self.stream).then_some(packet))
+    }
+}
+
+/// The lists again, as FFmpeg opens decoders of its own to find out about streams.
+fn options() -> Dictionary<'static> {
+    let options = [
+        ("format_whitelist", formats::DEMUXERS.join(",")),
+        ("codec_whitelist", formats::DECODERS.join(",")),
+        ("protocol_whitelist", "none".into()), // no demuxer may open anything besides these bytes
+        ("max_streams", "32".into()),
+        ("probesize", "5000000".into()),
+        ("analyzeduration", "5000000".into()), // microseconds
+    ];
+    options
+        .map(|(name, value)| (name.to_owned(), value))
+        .into_iter()
+        .collect()
+}
+
+/// FFmpeg reads what it can own: a copy of the bytes (at most `memory_max` of them), or the open file.
+fn stream_io(media: &Fetched) -> Result<StreamIo, Failure> {
+    let not_read = |error| {
+        // A fresh download may be readable; holding the job for this one would be in vain.
+        let message = "the downloaded file cannot be read";
+        Failure::transient(ErrorCode::AudioDecodeFailed, message).because(error)
+    };
+    let io = match media {
+        Fetched::Memory(bytes) => StreamIo::from_read_seek(Cursor::new(bytes.clone())),
+        Fetched::Spilled(file) => StreamIo::from_read_seek(File::open(file.path()).map_err(not_read)?),
+    };
+    io.map_err(|error| not_read(error.into()))
+}
+
+/// The names of the demuxer for these bytes, which are read again afterwards. FFmpeg would find the same when opening, but
+/// does not tell an unknown format from a damaged one then.
+#[allow(unsafe_code)]
+fn recognise(io: &mut StreamIo) -> Option<&'static str> {
+    let mut format = ptr::null();
+    // SAFETY: `io` owns a valid AVIOContext and is borrowed for the call, which may replace its buffer but leaves it
+    // rewound. `format` is written only with a pointer to one of FFmpeg's static descriptions. A null URL and a null log
+    // context are allowed.
+    let score = unsafe {
+        let pb = io.as_mut_ptr();
+        ffmpeg::ffi::av_probe_input_buffer2(pb, &mut format, ptr::null(), ptr::null_mut(), 0, PROBE_BYTES_MAX)
+    };
+    if score < 0 || format.is_null() {
+        return None;
+    }
+    // SAFETY: `format` is one of FFmpeg's static AVInputFormat, which live as long as the process, and whose name is a C
+    // string that is never null.
+    let names = unsafe { CStr::from_ptr((*format).name) };
+    names.to_str().ok()
+}
+
+fn unsupported(message: impl Into<String>) -> Failure {
+    Failure::permanent(ErrorCode::AudioUnsupportedFormat, message)
+}
+
+fn damaged(message: impl Into<String>) -> Failure {
+    Failure::permanent(ErrorCode::AudioDecodeFailed, message)
+}

@@ -1,0 +1,146 @@
+//! Downloads, one hop at a time.
+
+mod answer;
+mod body;
+mod config;
+mod dial;
+mod lookup;
+mod redirect;
+mod trouble;
+
+use std::io::{ErrorKind, Read};
+use std::sync::Arc;
+use std::time::Duration;
+
+use stt_core::{AudioUrl, Budget, Failure, Fetch, Fetched};
+use ureq::Agent;
+use ureq::tls::{RootCerts, TlsConfig};
+
+pub use self::config::{BadFetchConfig, FetchConfig};
+pub use self::lookup::{Lookup, SystemLookup};
+
+use self::answer::Answer;
+use self::body::Sink;
+use self::dial::{Dialer, Resolve};
+use self::trouble::Download;
+use crate::guard::Guard;
+
+/// Downloads over HTTP/1.1, http and https.
+///
+/// Every hop is looked up once, all addresses of its host are judged, and exactly those are dialled, so that no second
+/// answer of a name server counts. Nothing is kept between two downloads but the roots of TLS, which are the system's.
+#[derive(Debug)]
+pub struct HttpFetch {
+    config: FetchConfig,
+    resolve: Resolve,
+    dialer: Dialer,
+    sink: Sink,
+}
+
+impl HttpFetch {
+    /// Creates `tmp_dir` where it is missing, private to this user.
+    ///
+    /// # Errors
+    /// When a setting cannot work, or there can be no `tmp_dir`.
+    pub fn new(config: FetchConfig) -> Result<Self, BadFetchConfig> {
+        Self::with_lookup(config, SystemLookup::default())
+    }
+
+    /// With another source of addresses than the system's resolver; they are judged all the same.
+    ///
+    /// # Errors
+    /// As [`HttpFetch::new`].
+    pub fn with_lookup(config: FetchConfig, lookup: impl Lookup + 'static) -> Result<Self, BadFetchConfig> {
+        config.check()?;
+        let guard = Guard {
+            allow: config.allow.clone(),
+            ports: config.ports.clone(),
+        };
+        Ok(Self {
+            resolve: Resolve {
+                guard: Arc::new(guard),
+                lookup: Arc::new(lookup),
+            },
+            dialer: Dialer::default(),
+            sink: Sink::new(&config)?,
+            config,
+        })
+    }
+
+    /// An agent for one hop. An agent of its own, as its time is what is left now; the dialer is shared, as it holds
+    /// the roots of TLS.
+    fn agent(&self, remaining: Duration) -> Agent {
+        let tls = TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build();
+        let config = Agent::config_builder()
+            .http_status_as_error(false)
+            .tls_config(tls)
+            .proxy(None)
+            .max_redirects(0)
+            .max_redirects_will_error(false)
+            .user_agent(self.config.user_agent.as_str())
+            .accept_encoding("identity")
+            .max_idle_connections(0)
+            .timeout_global(Some(remaining))
+            .timeout_resolve(Some(self.config.connect_timeout))
+            .timeout_connect(Some(self.config.connect_timeout))
+            .timeout_per_read(Some(self.config.silence_max))
+            .timeout_per_write(Some(self.config.silence_max))
+            .build();
+        Agent::with_parts(config, self.dialer.clone(), self.resolve.clone())
+    }
+}
+
+impl Fetch for HttpFetch {
+    fn fetch(&self, url: &AudioUrl, budget: &Budget<'_>) -> Result<Fetched, Failure> {
+        let mut url = url.clone();
+        for _ in 0..=self.config.redirects_max {
+            let download = Download { url: &url, budget };
+            download.check()?;
+            let agent = self.agent(budget.remaining());
+            let response = agent
+                .get(url.expose().clone())
+                .call()
+                .map_err(|error| download.broke(error))?;
+            let headers = response.headers();
+            match answer::read(response.status().as_u16(), headers, budget.clock().wall()) {
+                Answer::Refusal(status, fault) => return Err(download.refused(status, fault)),
+                Answer::Redirect(location) => {
+                    let next = redirect::target(&url, location).map_err(|error| download.led_astray(error))?;
+                    log::debug!("{url} redirects to {next}");
+                    url = next;
+                }
+                Answer::Body => {
+                    if let Some(length) = answer::length(headers).filter(|length| *length > self.config.bytes_max) {
+                        return Err(download.too_large(length, self.config.bytes_max));
+                    }
+                    let mut body = response.into_body().into_reader();
+                    return self.receive(&mut body, &download);
+                }
+            }
+        }
+        let download = Download { url: &url, budget };
+        Err(download.redirected_too_often(self.config.redirects_max))
+    }
+}
+
+impl HttpFetch {
+    fn receive(&self, body: &mut dyn Read, download: &Download<'_>) -> Result<Fetched, Failure> {
+        let mut chunk = vec![0; 64 * 1024];
+        let mut pile = self.sink.pile();
+        loop {
+            download.check()?;
+            let count = match body.read(&mut chunk) {
+                Ok(0) => break,
+                Ok(count) => count,
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                Err(error) => return Err(download.broke(error.into())),
+            };
+            let total = pile.len() + count as u64;
+            if total > self.config.bytes_max {
+                return Err(download.too_large(total, self.config.bytes_max));
+            }
+            pile.add(&chunk[..count]).map_err(|error| download.not_kept(error))?;
+        }
+        pile.finish().map_err(|error| download.not_kept(error))
+    }
+}

@@ -1,0 +1,83 @@
+//! Settings of downloads.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::AddressRule;
+
+/// Settings of [`crate::HttpFetch`].
+#[derive(Clone, Debug)]
+pub struct FetchConfig {
+    /// Most bytes of a body. Default 26,214,400 (25 MiB).
+    pub bytes_max: u64,
+    /// Most bytes of a body kept in memory; a longer one goes to a private file. Default 8,388,608 (8 MiB).
+    pub memory_max: u64,
+    /// Where the directory for long bodies is made, when the first one comes. Default `/tmp/stt`.
+    pub tmp_dir: PathBuf,
+    /// What may be reached besides the public internet. Default empty.
+    pub allow: Vec<AddressRule>,
+    /// Ports that may be reached. Default 80 and 443.
+    pub ports: Vec<u16>,
+    /// Most redirects followed. Default 3.
+    pub redirects_max: u32,
+    /// Most time to look a host up, and again to connect to it, TLS included. Default 10 s.
+    pub connect_timeout: Duration,
+    /// Most time without a byte from the server. Default 10 s.
+    pub silence_max: Duration,
+    /// The `User-Agent`. Default `stt-worker`.
+    pub user_agent: String,
+}
+
+impl Default for FetchConfig {
+    fn default() -> Self {
+        Self {
+            bytes_max: 25 * 1024 * 1024,
+            memory_max: 8 * 1024 * 1024,
+            tmp_dir: "/tmp/stt".into(),
+            allow: vec![],
+            ports: vec![80, 443],
+            redirects_max: 3,
+            connect_timeout: Duration::from_secs(10),
+            silence_max: Duration::from_secs(10),
+            user_agent: "stt-worker".into(),
+        }
+    }
+}
+
+/// Why a [`FetchConfig`] cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum BadFetchConfig {
+    /// A setting that must be more than zero is not.
+    #[error("{0} must be more than 0")]
+    Zero(&'static str),
+    /// The user agent cannot be sent.
+    #[error("the user agent is no header value: {0:?}")]
+    UserAgent(String),
+    /// The directory for long bodies cannot be made.
+    #[error("no directory for long downloads at {path}")]
+    TmpDir {
+        /// The directory.
+        path: PathBuf,
+        /// Why it cannot be made.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+impl FetchConfig {
+    pub(crate) fn check(&self) -> Result<(), BadFetchConfig> {
+        for (name, is_zero) in [
+            ("bytes_max", self.bytes_max == 0),
+            ("connect_timeout", self.connect_timeout.is_zero()),
+            ("silence_max", self.silence_max.is_zero()),
+        ] {
+            if is_zero {
+                return Err(BadFetchConfig::Zero(name));
+            }
+        }
+        match http::HeaderValue::from_str(&self.user_agent) {
+            Ok(_) => Ok(()),
+            Err(_) => Err(BadFetchConfig::UserAgent(self.user_agent.clone())),
+        }
+    }
+}

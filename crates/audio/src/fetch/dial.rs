@@ -1,0 +1,57 @@
+//! The guard's place in the HTTP client: what it looks up, and what it dials.
+
+use std::io;
+use std::sync::Arc;
+
+use ureq::config::Config;
+use ureq::http::Uri;
+use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
+use ureq::unversioned::transport::{ConnectionDetails, Connector, DefaultConnector, NextTimeout, Transport};
+
+use super::Lookup;
+use crate::guard::Guard;
+
+/// Most addresses of a host that are tried: what the client's list of them holds.
+const ADDRESSES_MAX: usize = 16;
+
+/// Looks a hop up and lets it pass the guard. The client dials what this returns, and nothing else.
+#[derive(Clone, Debug)]
+pub(super) struct Resolve {
+    pub(super) guard: Arc<Guard>,
+    pub(super) lookup: Arc<dyn Lookup>,
+}
+
+impl Resolver for Resolve {
+    fn resolve(&self, uri: &Uri, _: &Config, timeout: NextTimeout) -> Result<ResolvedSocketAddrs, ureq::Error> {
+        let host = uri.host().ok_or(ureq::Error::HostNotFound)?;
+        let implied = if uri.scheme_str() == Some("https") { 443 } else { 80 };
+        let port = uri.port_u16().unwrap_or(implied);
+        let addresses = match self.lookup.lookup(host, port, *timeout.after) {
+            Ok(addresses) if addresses.is_empty() => return Err(ureq::Error::HostNotFound),
+            Ok(addresses) => addresses,
+            Err(error) if error.kind() == io::ErrorKind::TimedOut => return Err(ureq::Error::Timeout(timeout.reason)),
+            Err(error) => return Err(error.into()),
+        };
+        self.guard.admit(host, &addresses).map_err(|denied| {
+            log::debug!("refused {host}, port {port}, at {addresses:?}: {denied}");
+            ureq::Error::Other(denied.into())
+        })?;
+        let mut admitted = self.empty();
+        for address in addresses.into_iter().take(ADDRESSES_MAX) {
+            admitted.push(address);
+        }
+        Ok(admitted)
+    }
+}
+
+/// Connects, for all agents alike: the first TLS connection reads the system's roots, the others share them.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Dialer(Arc<DefaultConnector>);
+
+impl Connector<()> for Dialer {
+    type Out = Box<dyn Transport>;
+
+    fn connect(&self, details: &ConnectionDetails<'_>, chained: Option<()>) -> Result<Option<Self::Out>, ureq::Error> {
+        self.0.connect(details, chained)
+    }
+}

@@ -1,0 +1,101 @@
+//! What to say of a download that failed, and what to do about it.
+
+use std::io;
+
+use stt_core::{AudioUrl, Budget, ErrorCode, Failure, Fault, Stop};
+use ureq::Timeout;
+
+use super::redirect::Astray;
+use crate::Denied;
+
+/// One hop of a download.
+#[derive(Clone, Copy)]
+pub(super) struct Download<'a> {
+    pub(super) url: &'a AudioUrl,
+    pub(super) budget: &'a Budget<'a>,
+}
+
+impl Download<'_> {
+    /// Whether it may go on.
+    pub(super) fn check(&self) -> Result<(), Failure> {
+        self.budget.check().map_err(|stop| match stop {
+            Stop::Expired => self.late(),
+            Stop::Cancelled => self.failed(ErrorCode::DownloadFailed, "the download was cancelled"),
+        })
+    }
+
+    /// The connection could not be made, or broke.
+    pub(super) fn broke(&self, error: ureq::Error) -> Failure {
+        match error {
+            ureq::Error::Timeout(Timeout::Global) => self.late(),
+            ureq::Error::Timeout(step) => self
+                .failed(ErrorCode::DownloadTimeout, "one step of the download took too long")
+                .because(ureq::Error::Timeout(step)),
+            ureq::Error::Other(error) => match error.downcast::<Denied>() {
+                Ok(denied) => {
+                    let message = format!("{} must not be reached", self.url);
+                    Failure::permanent(ErrorCode::SsrfBlocked, message).because(denied)
+                }
+                Err(error) => self
+                    .failed(ErrorCode::DownloadFailed, "the download failed")
+                    .because(error),
+            },
+            ureq::Error::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => self
+                .failed(ErrorCode::DownloadFailed, "the connection closed before the end")
+                .because(error),
+            // The client's own wording of a bare IO error adds nothing.
+            ureq::Error::Io(error) => self
+                .failed(ErrorCode::DownloadFailed, "the download failed")
+                .because(error),
+            error => self
+                .failed(ErrorCode::DownloadFailed, "the download failed")
+                .because(error),
+        }
+    }
+
+    /// The server answered with an error status.
+    pub(super) fn refused(&self, status: u16, fault: Fault) -> Failure {
+        Failure {
+            fault,
+            ..self.failed(ErrorCode::DownloadHttpStatus, &format!("status {status}"))
+        }
+    }
+
+    /// A redirect that is not followed.
+    pub(super) fn led_astray(&self, error: Astray) -> Failure {
+        let code = match error {
+            Astray::Scheme => ErrorCode::SsrfBlocked,
+            Astray::Downgrade | Astray::Url => ErrorCode::DownloadFailed,
+        };
+        Failure::permanent(code, format!("{error}, at {}", self.url))
+    }
+
+    pub(super) fn redirected_too_often(&self, redirects_max: u32) -> Failure {
+        let message = format!("more than {redirects_max} redirects, the last to {}", self.url);
+        Failure::permanent(ErrorCode::DownloadFailed, message)
+    }
+
+    /// More bytes than are taken; `bytes` is what was claimed or read so far.
+    pub(super) fn too_large(&self, bytes: u64, bytes_max: u64) -> Failure {
+        let message = format!(
+            "{bytes} bytes or more, over the limit of {bytes_max}, from {}",
+            self.url
+        );
+        Failure::permanent(ErrorCode::AudioTooLarge, message)
+    }
+
+    /// This machine cannot keep the bytes.
+    pub(super) fn not_kept(&self, error: io::Error) -> Failure {
+        let message = format!("no room for what came from {}", self.url);
+        Failure::worker_local(ErrorCode::DownloadFailed, message).because(error)
+    }
+
+    fn late(&self) -> Failure {
+        let message = format!("not within {:?}", self.budget.allowed());
+        self.failed(ErrorCode::DownloadTimeout, &message)
+    }
+
+    fn failed(&self, code: ErrorCode, what: &str) -> Failure {
+        Failure::transient(code, format!("{what}, from {}", self.url))
+    }
+}

@@ -1,0 +1,35 @@
+//! Audio from strangers: [`HttpFetch`] downloads what a job's URL leads to, [`FfmpegDecode`] turns it into samples.
+//!
+//! Both expect the worst of their input. A download reaches only public addresses and those the operator named, at every
+//! redirect, and ends at a number of bytes; decoding opens only formats and codecs from a list, touches no file or network
+//! but the bytes given, and ends at a number of samples.
+//!
+//! This crate never retries, reads no environment (proxy variables included), and shows no URL with its query.
+//!
+//! ```
+//! use std::time::Duration;
+//! use stt_audio::{DecodeConfig, FetchConfig, FfmpegDecode, HttpFetch};
+//! use stt_core::{Budget, Cancel, Decode, ErrorCode, Fetch, SystemClock};
+//!
+//! let fetch = HttpFetch::new(FetchConfig::default())?;
+//! let decode = FfmpegDecode::new(DecodeConfig::default());
+//! let cancel = Cancel::default();
+//! let budget = Budget::new(&SystemClock, &cancel, Duration::from_secs(30));
+//!
+//! let url = "http://127.0.0.1/note.ogg".parse()?;
+//! match fetch.fetch(&url, &budget) {
+//!     Ok(media) => println!("{:?}", decode.decode(&media, &budget)?.duration()),
+//!     Err(failure) => assert_eq!(failure.code, ErrorCode::SsrfBlocked),
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod decode;
+mod fetch;
+mod guard;
+mod rule;
+
+pub use decode::{DecodeConfig, FfmpegDecode};
+pub use fetch::{BadFetchConfig, FetchConfig, HttpFetch, Lookup, SystemLookup};
+pub use guard::{Denied, classify};
+pub use rule::{AddressRule, BadRule};
