@@ -1,0 +1,41 @@
+//! Log lines on standard error: time, level, message.
+
+use std::io::Write as _;
+
+/// Starts logging by a filter such as `info` or `info,stt_kafka=debug`.
+pub(crate) fn start(filter: &str) {
+    env_logger::Builder::new()
+        .parse_filters(filter)
+        .format(|line, record| {
+            let (time, level) = (line.timestamp_millis(), record.level());
+            writeln!(line, "{time} {level:5} {}", one_line(&record.args().to_string()))
+        })
+        .init();
+}
+
+/// A message may quote what strangers sent; it must not look like several.
+fn one_line(message: &str) -> String {
+    let mut line = String::with_capacity(message.len());
+    for char in message.trim_end().chars() {
+        if char.is_control() {
+            line.extend(char.escape_default())
+        } else {
+            line.push(char)
+        }
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_cannot_make_up_further_lines_or_colours() {
+        assert_eq!(
+            one_line("no topic\n2026 INFO all is well\u{1b}[0m\n"),
+            "no topic\\n2026 INFO all is well\\u{1b}[0m"
+        );
+        assert_eq!(one_line("फोटो पाठवा"), "फोटो पाठवा");
+    }
+}

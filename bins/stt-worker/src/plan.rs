@@ -1,0 +1,257 @@
+//! From settings to what the parts are made with.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use stt_audio::{AddressRule, DecodeConfig, FetchConfig};
+use stt_core::{Backoff, Limits};
+use stt_hub::HubConfig;
+use stt_kafka::{Connection, PublishConfig, SourceConfig};
+use stt_settings::{Device, Environment, Problem, Problems, WorkerSettings, kafka_conf_variable};
+
+const ALLOW_RULE: &str = "must be host names, IP addresses and ranges such as 10.0.0.0/8, separated by commas";
+
+/// Settings that every part has agreed to.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) settings: WorkerSettings,
+    allow: Vec<AddressRule>,
+}
+
+impl Plan {
+    /// Reads them; all problems are told at once, whichever part they are with.
+    pub(crate) fn read(environment: &Environment) -> Result<Self, Problems> {
+        let mut allow = Vec::new();
+        let settings = WorkerSettings::read_and_check(environment, |draft| {
+            let mut problems = kafka_problems(draft);
+            for text in &draft.url_allow {
+                match text.parse() {
+                    Ok(rule) => allow.push(rule),
+                    Err(_) => problems.push(Problem::new("AUDIO_URL_ALLOW", text, ALLOW_RULE)),
+                }
+            }
+            problems
+        })?;
+        Ok(Self { settings, allow })
+    }
+
+    /// What `--check` prints.
+    pub(crate) fn show(&self, environment: &Environment) -> String {
+        stt_settings::warnings(environment).iter().fold(
+            stt_settings::show(environment, &self.settings),
+            |mut text, warning| {
+                let _ = writeln!(text, "warning: {warning}"); // writing to a String cannot fail
+                text
+            },
+        )
+    }
+
+    pub(crate) fn connection(&self) -> Connection {
+        connection(&self.settings)
+    }
+
+    pub(crate) fn topics(&self) -> [String; 3] {
+        let kafka = &self.settings.kafka;
+        [
+            kafka.jobs_topic.clone(),
+            kafka.results_topic.clone(),
+            kafka.dlq_topic.clone(),
+        ]
+    }
+
+    pub(crate) fn source(&self) -> SourceConfig {
+        SourceConfig {
+            group_id: self.settings.group_id.clone(),
+            topic: self.settings.kafka.jobs_topic.clone(),
+            ..SourceConfig::default()
+        }
+    }
+
+    pub(crate) fn publish(&self) -> PublishConfig {
+        let [jobs_topic, results_topic, dlq_topic] = self.topics();
+        PublishConfig {
+            results_topic,
+            dlq_topic,
+            jobs_topic,
+            ..PublishConfig::default()
+        }
+    }
+
+    pub(crate) fn fetch(&self, tmp_dir: &Path) -> FetchConfig {
+        FetchConfig {
+            bytes_max: self.settings.audio_bytes_max,
+            tmp_dir: tmp_dir.to_owned(),
+            allow: self.allow.clone(),
+            ..FetchConfig::default()
+        }
+    }
+
+    pub(crate) fn decode(&self) -> DecodeConfig {
+        DecodeConfig {
+            duration_max: self.settings.audio_duration_max,
+        }
+    }
+
+    pub(crate) fn hub(&self) -> HubConfig {
+        let hub = &self.settings.hub;
+        HubConfig {
+            cache_dir: hub.cache_dir.clone(),
+            endpoint: hub.endpoint.clone(),
+            token: hub.token.clone(),
+            offline: hub.offline,
+        }
+    }
+
+    pub(crate) fn engine(&self, model_dir: &Path) -> stt_whisper::Config {
+        stt_whisper::Config {
+            device: match self.settings.device {
+                Device::Cpu => stt_whisper::Device::Cpu,
+                Device::Cuda => stt_whisper::Device::Cuda,
+            },
+            compute_type: self.settings.compute_type.clone(),
+            cpu_threads: self.settings.cpu_threads,
+            ..stt_whisper::Config::new(model_dir)
+        }
+    }
+
+    pub(crate) fn pipeline(&self) -> stt_pipeline::Config {
+        let settings = &self.settings;
+        stt_pipeline::Config {
+            concurrency: settings.concurrency,
+            queue_max: settings.queue_max,
+            limits: Limits {
+                download: settings.download_timeout,
+                transcribe: settings.transcribe_timeout,
+                attempts_max: settings.attempts_max,
+                backoff: Backoff {
+                    base: settings.backoff_base,
+                    max: settings.backoff_max,
+                },
+                ..Limits::default()
+            },
+            shutdown_grace: settings.shutdown_grace,
+            leave_wait: crate::signals::LEAVE_WAIT,
+            ..stt_pipeline::Config::default()
+        }
+    }
+}
+
+fn connection(settings: &WorkerSettings) -> Connection {
+    Connection {
+        bootstrap_servers: settings.kafka.bootstrap_servers.clone(),
+        properties: settings.kafka.properties.clone(),
+    }
+}
+
+fn kafka_problems(settings: &WorkerSettings) -> Vec<Problem> {
+    let properties = &settings.kafka.properties;
+    let name = |problem: stt_kafka::PropertyProblem| {
+        let Some(property) = &problem.property else {
+            return Problem::new("KAFKA_CONF_*", "***", problem.rule);
+        };
+        // A misspelt name does not tell whether its value is a secret. The rule quotes the value where it is none.
+        let is_owned = stt_kafka::OWNED_PROPERTIES.iter().any(|owned| owned.name == *property);
+        let value = properties
+            .get(property)
+            .filter(|_| is_owned)
+            .map_or("***", String::as_str);
+        Problem::new(kafka_conf_variable(property), value, problem.rule)
+    };
+    stt_kafka::check_properties(properties).into_iter().map(name).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn problems_of_all_parts_are_told_at_once() {
+        let environment = Environment::from_pairs([
+            ("DEVICE", "gpu"),
+            ("KAFKA_CONF_ACKS", "1"),
+            ("KAFKA_CONF_SASL_PASWORD", "hunter2"),
+            ("AUDIO_URL_ALLOW", "127.0.0.1/32,10.0.0.0/99"),
+        ]);
+        let text = Plan::read(&environment).unwrap_err().to_string();
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!(lines.len(), 4, "{text}");
+        assert_eq!(lines[0], "DEVICE=gpu: must be cpu or cuda");
+        assert!(
+            lines[1].starts_with("KAFKA_CONF_ACKS=1: is set by the worker: "),
+            "{text}"
+        );
+        assert_eq!(lines[2], "KAFKA_CONF_SASL_PASWORD=***: is no property of librdkafka");
+        assert!(lines[3].starts_with("AUDIO_URL_ALLOW=10.0.0.0/99: "), "{text}");
+    }
+
+    #[test]
+    fn every_setting_reaches_its_part() {
+        let environment = Environment::from_pairs([
+            ("MAX_AUDIO_BYTES", "7"),
+            ("MAX_AUDIO_DURATION_SEC", "8"),
+            ("AUDIO_DOWNLOAD_TIMEOUT", "9"),
+            ("TRANSCRIBE_TIMEOUT", "10"),
+            ("MAX_ATTEMPTS", "11"),
+            ("RETRY_BACKOFF_BASE_MS", "12"),
+            ("RETRY_BACKOFF_MAX_MS", "13"),
+            ("WORKER_CONCURRENCY", "14"),
+            ("WORKER_QUEUE_MAX", "15"),
+            ("CPU_THREADS", "16"),
+            ("SHUTDOWN_GRACE_SEC", "17"),
+            ("DEVICE", "cuda"),
+            ("COMPUTE_TYPE", "int8"),
+            ("KAFKA_GROUP_ID", "g"),
+            ("STT_JOBS_TOPIC", "j"),
+            ("STT_RESULTS_TOPIC", "r"),
+            ("STT_DLQ_TOPIC", "d"),
+            ("AUDIO_URL_ALLOW", "media.internal"),
+            ("HF_TOKEN", "t"),
+        ]);
+        let plan = Plan::read(&environment).unwrap();
+        let (fetch, pipeline, engine) = (
+            plan.fetch(Path::new("/t")),
+            plan.pipeline(),
+            plan.engine(Path::new("/m")),
+        );
+        assert_eq!(
+            (fetch.bytes_max, fetch.tmp_dir.as_path(), fetch.allow.len()),
+            (7, Path::new("/t"), 1)
+        );
+        assert_eq!(plan.decode().duration_max.as_secs(), 8);
+        let limits = &pipeline.limits;
+        assert_eq!(
+            (
+                limits.download.as_secs(),
+                limits.transcribe.as_secs(),
+                limits.attempts_max
+            ),
+            (9, 10, 11)
+        );
+        assert_eq!(
+            (limits.backoff.base.as_millis(), limits.backoff.max.as_millis()),
+            (12, 13)
+        );
+        assert_eq!((pipeline.concurrency, pipeline.queue_max), (14, 15));
+        assert_eq!(pipeline.shutdown_grace.as_secs(), 17);
+        assert_eq!((engine.cpu_threads, engine.device), (16, stt_whisper::Device::Cuda));
+        assert_eq!(engine.compute_type.as_deref(), Some("int8"));
+        assert_eq!(
+            (plan.source().group_id.as_str(), plan.source().topic.as_str()),
+            ("g", "j")
+        );
+        assert_eq!(
+            (plan.publish().results_topic.as_str(), plan.publish().dlq_topic.as_str()),
+            ("r", "d")
+        );
+        assert_eq!(plan.publish().jobs_topic, "j");
+        assert_eq!(plan.hub().token.as_deref(), Some("t"));
+    }
+
+    #[test]
+    fn every_compute_type_of_the_engine_can_be_set() {
+        for name in stt_whisper::COMPUTE_TYPES {
+            let environment = Environment::from_pairs([("COMPUTE_TYPE", *name)]);
+            assert!(Plan::read(&environment).is_ok(), "{name}");
+        }
+    }
+}

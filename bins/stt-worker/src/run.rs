@@ -1,0 +1,97 @@
+//! From settings to a running worker, step by step, and to its end.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use stt_audio::{FfmpegDecode, HttpFetch};
+use stt_core::SystemClock;
+use stt_kafka::{KafkaPublish, KafkaSource};
+use stt_pipeline::{Parts, Report, Stopping};
+use stt_settings::Environment;
+
+use crate::args::Options;
+use crate::brokers::Embedded;
+use crate::error::Error;
+use crate::health::Health;
+use crate::http::{self, Answer};
+use crate::plan::Plan;
+use crate::tmp_dir::TmpDir;
+use crate::{brokers, engine, signals, telemetry};
+
+/// Runs until a signal comes or something breaks. When it returns, its files are gone.
+pub(crate) fn run(mut plan: Plan, environment: &Environment, options: &Options) -> Result<Report, Error> {
+    stt_settings::warnings(environment)
+        .iter()
+        .for_each(|warning| log::warn!("{warning}"));
+    if plan.settings.otlp_endpoint.is_some() {
+        log::warn!("OTEL_EXPORTER_OTLP_ENDPOINT is set, but this version exports no spans yet");
+    }
+    let stopping = Stopping::default();
+    signals::listen(&stopping, plan.settings.shutdown_grace).map_err(Error::Signals)?;
+    let tmp_dir = TmpDir::make(&plan.settings.tmp_dir)?;
+    let health = Arc::new(Health::starting("starting"));
+    open_ports(&plan, &health)?;
+
+    let embedded = options
+        .embedded_broker
+        .then(|| Embedded::start(&plan.topics(), options))
+        .transpose()?;
+    if let Some(embedded) = &embedded {
+        plan.settings.kafka.bootstrap_servers.clone_from(&embedded.address);
+    }
+    let plan = Arc::new(plan);
+
+    health.step("loading the model");
+    let shared = Arc::clone(&plan);
+    let transcribe = signals::unless_stopped(&stopping, move || engine::load(&shared))??;
+    health.step("waiting for kafka");
+    let shared = Arc::clone(&plan);
+    signals::unless_stopped(&stopping, move || {
+        brokers::wait_for(&shared.connection(), &shared.topics(), shared.settings.startup_timeout)
+    })??;
+
+    let parts = Parts {
+        fetch: Arc::new(HttpFetch::new(plan.fetch(tmp_dir.path())).map_err(|error| Error::Fetch(error.into()))?),
+        decode: Arc::new(FfmpegDecode::new(plan.decode())),
+        transcribe: Arc::new(transcribe),
+        publish: Arc::new(KafkaPublish::new(&plan.connection(), plan.publish()).map_err(Error::Kafka)?),
+        clock: Arc::new(SystemClock),
+        dice: fastrand::f64,
+        model_version: plan.settings.model.as_str().into(),
+    };
+    let mut source = KafkaSource::new(&plan.connection(), plan.source()).map_err(Error::Kafka)?;
+    let status = health.running(Instant::now());
+    log::info!(
+        "taking jobs from {} as {}",
+        plan.settings.kafka.jobs_topic,
+        plan.settings.group_id
+    );
+    Ok(stt_pipeline::run(
+        &mut source,
+        &parts,
+        &plan.pipeline(),
+        &status,
+        &stopping,
+    )?)
+}
+
+/// Metrics and health, from here to the end of the process.
+fn open_ports(plan: &Plan, health: &Arc<Health>) -> Result<(), Error> {
+    let port = |what, port| move |source| Error::Port { what, port, source };
+    let metrics = telemetry::install()?;
+    let wanted = plan.settings.metrics_port;
+    let metrics_port = http::serve("metrics", wanted, move |path| match path {
+        "/metrics" => Answer {
+            status: 200,
+            content_type: "text/plain; version=0.0.4; charset=utf-8",
+            body: metrics.render(),
+        },
+        _ => Answer::text(404, "/metrics  for Prometheus\n"),
+    })
+    .map_err(port("metrics", wanted))?;
+    let (wanted, health) = (plan.settings.health_port, Arc::clone(health));
+    let health_port = http::serve("health", wanted, move |path| health.answer(path, Instant::now()))
+        .map_err(port("health", wanted))?;
+    log::info!("metrics on port {metrics_port}, health on port {health_port}");
+    Ok(())
+}

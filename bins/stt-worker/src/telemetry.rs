@@ -1,0 +1,135 @@
+//! Metrics of the process, and the recorder that gathers all of them.
+
+use std::time::Duration;
+
+use metrics::{Unit, describe_gauge, gauge};
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
+use stt_core::{Clock as _, SystemClock};
+
+use crate::error::Error;
+
+/// Upper bounds of the buckets of `stt_stage_seconds`: from a small download to the longest transcription.
+const STAGE_BUCKETS: [f64; 14] = [
+    0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0,
+];
+
+/// Samples pile up until they are read or this is over.
+const UPKEEP_EVERY: Duration = Duration::from_secs(5);
+
+/// Installs the recorder of this process; the handle renders what Prometheus reads.
+pub(crate) fn install() -> Result<PrometheusHandle, Error> {
+    let recorder = recorder()?;
+    let handle = recorder.handle();
+    metrics::set_global_recorder(recorder).map_err(|error| Error::Metrics(error.to_string().into()))?;
+    stt_pipeline::describe_metrics();
+    describe();
+    let upkeep = handle.clone();
+    let thread = std::thread::Builder::new().name("metrics-upkeep".to_owned());
+    thread
+        .spawn(move || {
+            loop {
+                SystemClock.sleep(UPKEEP_EVERY);
+                upkeep.run_upkeep();
+            }
+        })
+        .map_err(Error::Thread)?;
+    Ok(handle)
+}
+
+fn recorder() -> Result<PrometheusRecorder, Error> {
+    PrometheusBuilder::new()
+        .set_buckets_for_metric(Matcher::Full("stt_stage_seconds".to_owned()), &STAGE_BUCKETS)
+        .map(PrometheusBuilder::build_recorder)
+        .map_err(|error| Error::Metrics(error.into()))
+}
+
+fn describe() {
+    describe_gauge!(
+        "stt_worker_info",
+        "Always 1; its labels tell the version and the model."
+    );
+    describe_gauge!(
+        "stt_model_load_seconds",
+        Unit::Seconds,
+        "Time that loading the model took."
+    );
+}
+
+pub(crate) fn loaded(model: &str, took: Duration) {
+    gauge!("stt_worker_info", "version" => env!("CARGO_PKG_VERSION"), "model" => model.to_owned()).set(1.0);
+    gauge!("stt_model_load_seconds").set(took.as_secs_f64());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use metrics::{Counter, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString};
+    use std::sync::Mutex;
+
+    /// Hears only what is described.
+    #[derive(Default)]
+    struct Names(Mutex<Vec<String>>);
+
+    impl Names {
+        fn note(&self, name: &KeyName) {
+            self.0.lock().unwrap().push(name.as_str().to_owned());
+        }
+    }
+
+    impl Recorder for Names {
+        fn describe_counter(&self, name: KeyName, _: Option<Unit>, _: SharedString) {
+            self.note(&name);
+        }
+
+        fn describe_gauge(&self, name: KeyName, _: Option<Unit>, _: SharedString) {
+            self.note(&name);
+        }
+
+        fn describe_histogram(&self, name: KeyName, _: Option<Unit>, _: SharedString) {
+            self.note(&name);
+        }
+
+        fn register_counter(&self, _: &Key, _: &Metadata<'_>) -> Counter {
+            Counter::noop()
+        }
+
+        fn register_gauge(&self, _: &Key, _: &Metadata<'_>) -> Gauge {
+            Gauge::noop()
+        }
+
+        fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
+            Histogram::noop()
+        }
+    }
+
+    #[test]
+    fn every_metric_is_in_the_operations_page_and_no_other() {
+        let names = Names::default();
+        metrics::with_local_recorder(&names, || {
+            stt_pipeline::describe_metrics();
+            describe();
+        });
+        let mut described = names.0.into_inner().unwrap();
+        described.sort();
+        let page = include_str!("../../../docs/operations.md");
+        let rows = page
+            .lines()
+            .filter_map(|line| line.strip_prefix("| `stt_")?.split_once('`'));
+        let mut documented: Vec<_> = rows.map(|(name, _)| format!("stt_{name}")).collect();
+        documented.sort();
+        assert_eq!(described, documented);
+    }
+
+    #[test]
+    fn times_are_rendered_in_buckets() {
+        let recorder = recorder().unwrap();
+        metrics::with_local_recorder(&recorder, || {
+            metrics::histogram!("stt_stage_seconds", "stage" => "decode").record(0.2)
+        });
+        let text = recorder.handle().render();
+        assert!(
+            text.contains("stt_stage_seconds_bucket{stage=\"decode\",le=\"0.25\"} 1"),
+            "{text}"
+        );
+    }
+}

@@ -1,0 +1,7 @@
+//! The real binary, from outside.
+
+#![allow(clippy::unwrap_used)] // helpers of tests are tests
+
+mod end_to_end;
+mod start;
+mod support;

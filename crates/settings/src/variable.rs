@@ -1,0 +1,171 @@
+//! The one table of settings.
+
+use crate::Rule;
+
+/// A setting.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Variable {
+    /// Name of the environment variable.
+    pub name: &'static str,
+    /// Its value when it is not set.
+    pub default: Option<&'static str>,
+    /// What the value must be.
+    pub rule: Rule,
+    /// What it does.
+    pub meaning: &'static str,
+    /// Whether it is never shown.
+    pub secret: bool,
+    /// Whether the tools read it too.
+    pub tools: bool,
+}
+
+const fn worker(name: &'static str, default: &'static str, rule: Rule, meaning: &'static str) -> Variable {
+    Variable {
+        name,
+        default: Some(default),
+        rule,
+        meaning,
+        secret: false,
+        tools: false,
+    }
+}
+
+const fn shared(name: &'static str, default: &'static str, rule: Rule, meaning: &'static str) -> Variable {
+    Variable {
+        tools: true,
+        ..worker(name, default, rule, meaning)
+    }
+}
+
+const fn optional(name: &'static str, rule: Rule, meaning: &'static str) -> Variable {
+    Variable {
+        name,
+        default: None,
+        rule,
+        meaning,
+        secret: false,
+        tools: false,
+    }
+}
+
+const fn secret(name: &'static str, meaning: &'static str) -> Variable {
+    Variable {
+        secret: true,
+        ..optional(name, Rule::Text, meaning)
+    }
+}
+
+const fn whole(min: u64, max: u64, unit: &'static str) -> Rule {
+    Rule::Whole { min, max, unit }
+}
+
+const fn seconds(min: f64, max: f64) -> Rule {
+    Rule::Seconds { min, max }
+}
+
+/// What CTranslate2 computes with.
+const COMPUTE_TYPES: Rule = Rule::OneOf(&[
+    "default",
+    "auto",
+    "int8",
+    "int8_float32",
+    "int8_float16",
+    "int8_bfloat16",
+    "int16",
+    "float16",
+    "bfloat16",
+    "float32",
+]);
+const LOG_LEVELS: Rule = Rule::OneOf(&["off", "error", "warn", "info", "debug", "trace"]);
+const PORT: Rule = whole(0, 65_535, "");
+
+/// Every setting. `KAFKA_CONF_<KEY>` comes on top: any property of librdkafka, see [`crate::KafkaSettings`].
+#[rustfmt::skip]
+pub const VARIABLES: &[Variable] = &[
+    shared("KAFKA_BOOTSTRAP_SERVERS", "localhost:9092", Rule::Brokers, "Where Kafka is."),
+    worker("KAFKA_GROUP_ID", "stt-worker", Rule::Text, "Consumer group that all workers share."),
+    shared("STT_JOBS_TOPIC", "stt.jobs", Rule::Topic, "Topic of the jobs."),
+    shared("STT_RESULTS_TOPIC", "stt.results", Rule::Topic, "Topic of the results."),
+    shared("STT_DLQ_TOPIC", "stt.jobs.dlq", Rule::Topic, "Topic of the dead letters: jobs that failed for good."),
+    worker("MODEL_SIZE", "small", Rule::Text, "Whisper model: a CTranslate2 model directory, a name such as `small` or `large-v3`, or `org/repo` on the hub."),
+    worker("DEVICE", "cpu", Rule::OneOf(&["cpu", "cuda"]), "What the model runs on; `cuda` needs a build with the feature `cuda`."),
+    optional("COMPUTE_TYPE", COMPUTE_TYPES, "Number type of the computation; the model's own when not set."),
+    worker("CPU_THREADS", "0", whole(0, 256, "threads"), "Threads of one computation on the CPU; 0 chooses."),
+    worker("AUDIO_DOWNLOAD_TIMEOUT", "30", seconds(0.1, 3_600.0), "Time for a download, redirects included."),
+    worker("TRANSCRIBE_TIMEOUT", "120", seconds(0.1, 86_400.0), "Time for decoding and transcription together."),
+    worker("MAX_AUDIO_BYTES", "26214400", whole(1, 4 << 30, "bytes"), "Largest audio file taken."),
+    worker("MAX_AUDIO_DURATION_SEC", "600", seconds(0.1, 14_400.0), "Longest audio taken."),
+    worker("MAX_ATTEMPTS", "3", whole(1, 100, ""), "Tries before a passing failure becomes final."),
+    worker("RETRY_BACKOFF_BASE_MS", "500", whole(1, 600_000, "ms"), "Wait before the first retry; it doubles with each further one."),
+    worker("RETRY_BACKOFF_MAX_MS", "5000", whole(1, 600_000, "ms"), "Longest wait before a retry."),
+    worker("WORKER_CONCURRENCY", "1", whole(1, 256, ""), "Jobs worked on at once."),
+    worker("WORKER_QUEUE_MAX", "4", whole(0, 10_000, ""), "Jobs taken in beyond those worked on; then intake pauses."),
+    worker("METRICS_PORT", "9108", PORT, "Port of `/metrics` for Prometheus; 0 takes a free one."),
+    worker("HEALTH_PORT", "8081", PORT, "Port of `/live` and `/ready`; 0 takes a free one."),
+    optional("OTEL_EXPORTER_OTLP_ENDPOINT", Rule::HttpUrl, "Collector for spans. Checked, but this version exports no spans yet."),
+    worker("TMP_DIR", "/tmp/stt", Rule::Text, "Directory for large downloads; made when missing."),
+    optional("AUDIO_URL_ALLOW", Rule::Text, "Hosts, addresses and networks (CIDR), separated by commas, that audio may come from although they are private."),
+    worker("SHUTDOWN_GRACE_SEC", "25", seconds(0.0, 3_600.0), "Time for running jobs to end after SIGTERM."),
+    worker("STARTUP_TIMEOUT_SEC", "60", seconds(0.1, 3_600.0), "Time for Kafka to answer at the start."),
+    worker("LOG_LEVEL", "info", LOG_LEVELS, "How much is logged."),
+    optional("RUST_LOG", Rule::Text, "Log filter by module, as in `info,stt_kafka=debug`; goes before `LOG_LEVEL`."),
+    optional("HF_HOME", Rule::Text, "Where Hugging Face files are kept; `$XDG_CACHE_HOME/huggingface` or `~/.cache/huggingface` when not set."),
+    optional("HF_HUB_CACHE", Rule::Text, "Where models are kept; `$HF_HOME/hub` when not set."),
+    worker("HF_ENDPOINT", "https://huggingface.co", Rule::HttpUrl, "Where models are fetched from."),
+    secret("HF_TOKEN", "Token for models that need one."),
+    worker("HF_HUB_OFFLINE", "0", Rule::Switch, "Whether only models in the cache are used."),
+];
+
+/// The row of a variable of ours.
+pub(crate) fn row(name: &str) -> &'static Variable {
+    VARIABLES
+        .iter()
+        .find(|variable| variable.name == name)
+        .expect("settings are read by names of the table")
+}
+
+/// Whether the value must not be shown. Of librdkafka's properties rather one too many: names only have to sound like it.
+pub(crate) fn is_secret(name: &str) -> bool {
+    const WORDS: [&str; 8] = [
+        "PASSWORD",
+        "SECRET",
+        "USERNAME",
+        "PEM",
+        "TOKEN",
+        "JAAS",
+        "ASSERTION",
+        "SSL_KEY",
+    ];
+    let upper = name.to_ascii_uppercase().replace('.', "_");
+    if upper.starts_with(crate::KAFKA_CONF_PREFIX) {
+        WORDS.iter().any(|word| upper.contains(word)) || upper.ends_with("OAUTHBEARER_CONFIG")
+    } else {
+        VARIABLES
+            .iter()
+            .any(|variable| variable.secret && variable.name == name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_default_keeps_its_own_rule_and_every_row_is_fit_for_a_table() {
+        for variable in VARIABLES {
+            assert!(
+                variable.default.is_none_or(|value| variable.rule.accepts(value)),
+                "{}",
+                variable.name
+            );
+            let meaning = variable.meaning;
+            assert!(
+                meaning.ends_with('.') && !meaning.contains(['|', '\n']),
+                "{}: {meaning}",
+                variable.name
+            );
+            let twins = VARIABLES.iter().filter(|other| other.name == variable.name).count();
+            assert_eq!(twins, 1, "{}", variable.name);
+        }
+    }
+}

@@ -1,0 +1,260 @@
+//! Everything that the worker is told.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::read::Reader;
+use crate::{Environment, KafkaSettings, Problem, Problems};
+
+/// What a model runs on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Device {
+    /// The processor.
+    Cpu,
+    /// An NVIDIA GPU.
+    Cuda,
+}
+
+/// Where models come from and are kept.
+#[derive(Clone, PartialEq, Eq)]
+pub struct HubSettings {
+    /// Cache of models, in the hub's own layout.
+    pub cache_dir: PathBuf,
+    /// URL of the hub.
+    pub endpoint: String,
+    /// Token, if any.
+    pub token: Option<String>,
+    /// Whether only the cache is used.
+    pub offline: bool,
+}
+
+/// Everything that the worker is told; defaults, units and ranges are in [`crate::VARIABLES`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WorkerSettings {
+    /// Brokers, properties and topics.
+    pub kafka: KafkaSettings,
+    /// `KAFKA_GROUP_ID`.
+    pub group_id: String,
+    /// `MODEL_SIZE`: a directory, a name, or `org/repo`.
+    pub model: String,
+    /// `DEVICE`.
+    pub device: Device,
+    /// `COMPUTE_TYPE`.
+    pub compute_type: Option<String>,
+    /// `CPU_THREADS`; 0 chooses.
+    pub cpu_threads: usize,
+    /// `AUDIO_DOWNLOAD_TIMEOUT`.
+    pub download_timeout: Duration,
+    /// `TRANSCRIBE_TIMEOUT`.
+    pub transcribe_timeout: Duration,
+    /// `MAX_AUDIO_BYTES`.
+    pub audio_bytes_max: u64,
+    /// `MAX_AUDIO_DURATION_SEC`.
+    pub audio_duration_max: Duration,
+    /// `MAX_ATTEMPTS`.
+    pub attempts_max: u32,
+    /// `RETRY_BACKOFF_BASE_MS`.
+    pub backoff_base: Duration,
+    /// `RETRY_BACKOFF_MAX_MS`.
+    pub backoff_max: Duration,
+    /// `WORKER_CONCURRENCY`.
+    pub concurrency: usize,
+    /// `WORKER_QUEUE_MAX`.
+    pub queue_max: usize,
+    /// `METRICS_PORT`; 0 is a free one.
+    pub metrics_port: u16,
+    /// `HEALTH_PORT`; 0 is a free one.
+    pub health_port: u16,
+    /// `OTEL_EXPORTER_OTLP_ENDPOINT`.
+    pub otlp_endpoint: Option<String>,
+    /// `TMP_DIR`.
+    pub tmp_dir: PathBuf,
+    /// `AUDIO_URL_ALLOW`, one rule each; that they are good is for `stt-audio` to check.
+    pub url_allow: Vec<String>,
+    /// `SHUTDOWN_GRACE_SEC`.
+    pub shutdown_grace: Duration,
+    /// `STARTUP_TIMEOUT_SEC`.
+    pub startup_timeout: Duration,
+    /// `RUST_LOG`, or else `LOG_LEVEL`.
+    pub log_filter: String,
+    /// `HF_*`.
+    pub hub: HubSettings,
+}
+
+impl WorkerSettings {
+    /// Reads them.
+    ///
+    /// # Errors
+    /// Everything that is wrong with them.
+    pub fn read(environment: &Environment) -> Result<Self, Problems> {
+        Self::read_and_check(environment, |_| vec![])
+    }
+
+    /// Reads them, and lets others who know more look at them before the problems are told. They see defaults in place
+    /// of the values that are wrong already.
+    ///
+    /// # Errors
+    /// Everything that is wrong with them.
+    pub fn read_and_check(
+        environment: &Environment,
+        check: impl FnOnce(&Self) -> Vec<Problem>,
+    ) -> Result<Self, Problems> {
+        let mut reader = Reader::new(environment);
+        let read = &mut reader;
+        let settings = Self {
+            kafka: KafkaSettings::read_with(read),
+            group_id: read.text("KAFKA_GROUP_ID"),
+            model: read.text("MODEL_SIZE"),
+            device: if read.text("DEVICE") == "cuda" {
+                Device::Cuda
+            } else {
+                Device::Cpu
+            },
+            compute_type: read.optional("COMPUTE_TYPE"),
+            cpu_threads: read.whole("CPU_THREADS"),
+            download_timeout: read.seconds("AUDIO_DOWNLOAD_TIMEOUT"),
+            transcribe_timeout: read.seconds("TRANSCRIBE_TIMEOUT"),
+            audio_bytes_max: read.whole("MAX_AUDIO_BYTES"),
+            audio_duration_max: read.seconds("MAX_AUDIO_DURATION_SEC"),
+            attempts_max: read.whole("MAX_ATTEMPTS"),
+            backoff_base: read.millis("RETRY_BACKOFF_BASE_MS"),
+            backoff_max: read.millis("RETRY_BACKOFF_MAX_MS"),
+            concurrency: read.whole("WORKER_CONCURRENCY"),
+            queue_max: read.whole("WORKER_QUEUE_MAX"),
+            metrics_port: read.whole("METRICS_PORT"),
+            health_port: read.whole("HEALTH_PORT"),
+            otlp_endpoint: read.optional("OTEL_EXPORTER_OTLP_ENDPOINT"),
+            tmp_dir: read.text("TMP_DIR").into(),
+            url_allow: list(read.optional("AUDIO_URL_ALLOW")),
+            shutdown_grace: read.seconds("SHUTDOWN_GRACE_SEC"),
+            startup_timeout: read.seconds("STARTUP_TIMEOUT_SEC"),
+            log_filter: log_filter(read),
+            hub: HubSettings::read_with(read),
+        };
+        if settings.backoff_max < settings.backoff_base {
+            reader.refuse("RETRY_BACKOFF_MAX_MS", "must not be less than RETRY_BACKOFF_BASE_MS");
+        }
+        if settings.health_port == settings.metrics_port && settings.health_port != 0 {
+            reader.refuse("HEALTH_PORT", "must differ from METRICS_PORT");
+        }
+        reader.note(check(&settings));
+        reader.finish(settings)
+    }
+}
+
+fn log_filter(read: &mut Reader<'_>) -> String {
+    let level = read.text("LOG_LEVEL");
+    read.optional("RUST_LOG").unwrap_or(level)
+}
+
+fn list(text: Option<String>) -> Vec<String> {
+    let text = text.unwrap_or_default();
+    text.split(',')
+        .map(str::trim)
+        .filter(|item| !item.is_empty())
+        .map(str::to_owned)
+        .collect()
+}
+
+impl HubSettings {
+    pub(crate) fn read_with(read: &mut Reader<'_>) -> Self {
+        let home = read.optional("HF_HOME").map(PathBuf::from);
+        Self {
+            cache_dir: match read.optional("HF_HUB_CACHE") {
+                Some(dir) => dir.into(),
+                None => home.unwrap_or_else(|| default_home(read.environment)).join("hub"),
+            },
+            endpoint: read.text("HF_ENDPOINT"),
+            token: read.optional("HF_TOKEN"),
+            offline: read.switch("HF_HUB_OFFLINE"),
+        }
+    }
+}
+
+/// As the Hugging Face libraries have it. A process without a home keeps its models where it was started.
+fn default_home(environment: &Environment) -> PathBuf {
+    let cache = environment.get("XDG_CACHE_HOME").map(PathBuf::from);
+    let cache = cache.unwrap_or_else(|| PathBuf::from(environment.get("HOME").unwrap_or(".")).join(".cache"));
+    cache.join("huggingface")
+}
+
+impl fmt::Debug for HubSettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HubSettings")
+            .field("cache_dir", &self.cache_dir)
+            .field("offline", &self.offline)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(pairs: &[(&str, &str)]) -> Result<WorkerSettings, Problems> {
+        WorkerSettings::read(&Environment::from_pairs(pairs.iter().copied()))
+    }
+
+    #[test]
+    fn every_problem_is_told_at_once_and_no_secret_with_it() {
+        let problems = read(&[
+            ("MAX_ATTEMPTS", "three"),
+            ("DEVICE", "gpu"),
+            ("TRANSCRIBE_TIMEOUT", "2m"),
+            ("MAX_AUDIO_BYTES", "25MB"),
+            ("METRICS_PORT", "8081"),
+            ("RETRY_BACKOFF_BASE_MS", "6000"),
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "grpc://me:hunter2@collector"),
+            ("HF_TOKEN", "hf_\u{7}bell"),
+            ("STT_JOBS_TOPIC", "stt jobs"),
+        ]);
+        let text = problems.unwrap_err().to_string();
+        assert_eq!(
+            text,
+            "STT_JOBS_TOPIC=stt jobs: must be 1 to 249 letters, digits, dots, dashes or underscores\n\
+             DEVICE=gpu: must be cpu or cuda\n\
+             TRANSCRIBE_TIMEOUT=2m: must be seconds, 0.1 to 86400, decimals allowed\n\
+             MAX_AUDIO_BYTES=25MB: must be a whole number of bytes, 1 to 4294967296\n\
+             MAX_ATTEMPTS=three: must be a whole number, 1 to 100\n\
+             OTEL_EXPORTER_OTLP_ENDPOINT=grpc://***@collector: must be an http or https URL\n\
+             HF_TOKEN=***: must be printable text\n\
+             RETRY_BACKOFF_MAX_MS=5000: must not be less than RETRY_BACKOFF_BASE_MS\n\
+             HEALTH_PORT=8081: must differ from METRICS_PORT"
+        );
+    }
+
+    #[test]
+    fn what_is_not_set_or_empty_has_its_default() {
+        let settings = read(&[("MODEL_SIZE", "  "), ("HOME", "/home/me"), ("AUDIO_URL_ALLOW", " , ")]).unwrap();
+        assert_eq!(settings, read(&[("HOME", "/home/me")]).unwrap());
+        assert_eq!((settings.model.as_str(), settings.device), ("small", Device::Cpu));
+        assert_eq!((settings.audio_bytes_max, settings.attempts_max), (26_214_400, 3));
+        assert_eq!(settings.shutdown_grace, Duration::from_secs(25));
+        assert_eq!(settings.hub.cache_dir, PathBuf::from("/home/me/.cache/huggingface/hub"));
+        assert_eq!(settings.log_filter, "info");
+        assert!(settings.url_allow.is_empty());
+    }
+
+    #[test]
+    fn what_is_set_is_taken_trimmed_and_typed() {
+        let settings = read(&[
+            ("AUDIO_DOWNLOAD_TIMEOUT", " 2.5 "),
+            ("AUDIO_URL_ALLOW", "127.0.0.1/32, media.internal"),
+            ("METRICS_PORT", "0"),
+            ("HEALTH_PORT", "0"),
+            ("HF_HOME", "/data/hf"),
+            ("HF_HUB_OFFLINE", "ON"),
+            ("HF_TOKEN", "hf_abc"),
+            ("LOG_LEVEL", "warn"),
+            ("RUST_LOG", "debug"),
+        ])
+        .unwrap();
+        assert_eq!(settings.download_timeout, Duration::from_millis(2_500));
+        assert_eq!(settings.url_allow, ["127.0.0.1/32", "media.internal"]);
+        assert_eq!(settings.hub.cache_dir, PathBuf::from("/data/hf/hub"));
+        assert!(settings.hub.offline);
+        assert_eq!(settings.log_filter, "debug");
+        assert!(!format!("{settings:?}").contains("hf_abc"));
+    }
+}
