@@ -1,0 +1,93 @@
+# stt-worker: `make` alone lists what can be made.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.ONESHELL:
+.NOTPARALLEL:
+.DEFAULT_GOAL := help
+.PHONY: help demo build test fmt lint docs layers fixtures deny deps rust
+
+CARGO ?= cargo
+# One profile for everything: the native libraries compile once, for minutes.
+FLAGS := --release --locked
+
+# The Debian packages that the build needs, and for what. `make deps` reads this list.
+#apt build-essential   C and C++ compilers
+#apt cmake             builds CTranslate2 and oneDNN
+#apt pkg-config        finds the libraries below
+#apt libclang-dev      reads FFmpeg's headers
+#apt libssl-dev        TLS to Kafka
+#apt zlib1g-dev        compression in Kafka's protocol
+#apt libavcodec-dev    decodes audio
+#apt libavformat-dev   reads audio files
+#apt libavutil-dev     belongs to both
+#apt libswresample-dev resamples audio
+#apt ca-certificates   whom to trust on HTTPS
+
+help: ## This list
+	@sed -nE 's/^([a-z]+):.*## (.*)/\1 \2/p' $(MAKEFILE_LIST) | while read -r name what; do
+	  printf 'make %-10s %s\n' "$$name" "$$what"
+	done
+
+demo: deps build ## The main job for real: broker, worker, download, model; every transcript compared
+	@target=$$($(CARGO) metadata --format-version 1 --no-deps --locked | sed -E 's/.*"target_directory":"([^"]*)".*/\1/')
+	exec "$$target/release/stt-demo"
+
+build: rust ## The programs, in release mode
+	@echo "building in release mode; from nothing this takes about ten minutes on 2 cores, most of it CTranslate2 and oneDNN"
+	$(CARGO) build $(FLAGS) --workspace --bins
+
+test: rust ## All tests; they need no outside service
+	$(CARGO) test $(FLAGS) --workspace
+
+fmt: rust ## Format the code
+	$(CARGO) fmt --all
+
+lint: rust ## Check formatting and lints, warnings denied
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy $(FLAGS) --workspace --all-targets -- -D warnings
+
+docs: rust ## The documentation of the crates, warnings denied
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc $(FLAGS) --workspace --no-deps
+
+layers: rust ## Check the direction of dependencies between crates
+	$(CARGO) test $(FLAGS) --package stt-testkit --test layers
+
+fixtures: ## Check the fixtures against their checksums
+	@cd fixtures
+	sha256sum --check --quiet SHA256SUMS
+	echo "fixtures: $$(wc -l < SHA256SUMS) files as in SHA256SUMS"
+
+deny: rust ## Check licences and advisories of dependencies; needs cargo-deny
+	@command -v cargo-deny > /dev/null || { echo "cargo-deny is missing: cargo install --locked cargo-deny" >&2; exit 1; }
+	$(CARGO) deny check
+
+deps: ## Install the Debian packages that are missing, through sudo when not root
+	@missing=()
+	while read -r package why; do
+	  state=$$(dpkg-query --show --showformat '$${db:Status-Status}' "$$package" 2> /dev/null || true)
+	  [[ $$state == installed ]] || missing+=("$$package")
+	done < <(sed -n 's/^#apt //p' $(firstword $(MAKEFILE_LIST)))
+	(( $${#missing[@]} )) || exit 0
+	if ! command -v apt-get > /dev/null; then
+	  echo "no apt-get here; install what these Debian packages hold: $${missing[*]}" >&2
+	  exit 1
+	fi
+	root=()
+	if (( $$(id -u) )); then
+	  root=(sudo)
+	  command -v sudo > /dev/null || { echo "neither root nor sudo; missing: $${missing[*]}" >&2; exit 1; }
+	fi
+	echo "installing missing Debian packages$${root:+ through sudo}:"
+	for package in "$${missing[@]}"; do sed -n "s/^#apt \($$package .*\)/  \1/p" $(firstword $(MAKEFILE_LIST)); done
+	"$${root[@]}" apt-get update -qq
+	"$${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$${missing[@]}"
+
+rust:
+	@need=$$(sed -nE 's/^rust-version = "(.*)"/\1/p' Cargo.toml)
+	command -v $(CARGO) > /dev/null || { echo "Rust $$need or newer is missing: https://rustup.rs" >&2; exit 1; }
+	have=$$(rustc --version | cut -d' ' -f2)
+	printf '%s\n' "$$need" "$$have" | sort -C -V || {
+	  echo "Rust $$have is too old, $$need or newer is needed: rustup update, or https://rustup.rs" >&2
+	  exit 1
+	}
