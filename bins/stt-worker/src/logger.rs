@@ -7,10 +7,18 @@ pub(crate) fn start(filter: &str) {
     env_logger::Builder::new()
         .parse_filters(filter)
         .format(|line, record| {
+            if shows_urls(record) {
+                return Ok(());
+            }
             let (time, level) = (line.timestamp_millis(), record.level());
             writeln!(line, "{time} {level:5} {}", one_line(&record.args().to_string()))
         })
         .init();
+}
+
+/// Whether it is ureq's trace, which has whole URLs with their secrets; no filter can turn that on.
+fn shows_urls(record: &log::Record<'_>) -> bool {
+    record.level() == log::Level::Trace && record.target().starts_with("ureq")
 }
 
 /// A message may quote what strangers sent; it must not look like several.
@@ -29,6 +37,14 @@ fn one_line(message: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_filter_shows_the_query_of_a_url() {
+        let record = |level, target| log::Record::builder().level(level).target(target).build();
+        assert!(shows_urls(&record(log::Level::Trace, "ureq::run")));
+        assert!(!shows_urls(&record(log::Level::Debug, "ureq::run")));
+        assert!(!shows_urls(&record(log::Level::Trace, "stt_audio::fetch")));
+    }
 
     #[test]
     fn a_message_cannot_make_up_further_lines_or_colours() {
