@@ -109,15 +109,24 @@ fn every_clip_gives_what_faster_whisper_gives() {
         let media = Fetched::Memory(std::fs::read(fixtures().join("audio").join(name)).unwrap());
         let pcm = decode.decode(&media, &budget).unwrap();
         let language = golden.hint.as_deref().map(|tag| Language::from_tag(tag).unwrap());
-        let options = Options {
+        let mut options = Options {
             language,
             ..Options::default()
         };
-        let found = whisper.transcribe_with(&pcm, &options, &budget).unwrap();
-        // Temperatures above 0 sample: what comes of them is another thing each time, there as here.
+        // Temperatures above 0 sample: what comes of them is another thing each time, there as here. Without them there is
+        // a text in the same language, and no more to compare.
         let sampled = golden.segments.iter().any(|segment| segment.temperature > 0.0);
         if sampled {
-            assert!(!found.text.is_empty() && found.language.is_some(), "{name}");
+            options.temperatures.truncate(1);
+        }
+        let found = whisper.transcribe_with(&pcm, &options, &budget).unwrap();
+        if sampled {
+            let language = found.language.map(|language| language.code());
+            assert_eq!(
+                (language, found.text.is_empty()),
+                (Some(golden.language.as_str()), false),
+                "{name}"
+            );
             continue;
         }
         wrong.extend(

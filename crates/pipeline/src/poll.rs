@@ -338,6 +338,7 @@ impl Poll<'_> {
         let partitions: Vec<_> = self.ledger.partitions().cloned().collect();
         self.turn_until(self.config.leave_wait, |poll| poll.ledger.is_committed(&partitions));
         self.report.committed = self.ledger.is_committed(&partitions);
+        self.report.abandoned += self.in_hand as u64; // what did not end in time is left as well
         self.source.close(self.config.leave_wait);
         self.report
     }
