@@ -14,10 +14,10 @@ fn model() -> PathBuf {
 
 /// A copy of the model that can be damaged.
 fn copy() -> TempDir {
-    let dir = tempfile::tempdir().unwrap();
-    for file in std::fs::read_dir(model()).unwrap() {
-        let file = file.unwrap();
-        std::fs::copy(file.path(), dir.path().join(file.file_name())).unwrap();
+    let dir = tempfile::tempdir().expect("a temporary directory");
+    for file in std::fs::read_dir(model()).expect("the model of the fixtures") {
+        let file = file.expect("a file of the model");
+        std::fs::copy(file.path(), dir.path().join(file.file_name())).expect("a copy");
     }
     dir
 }
