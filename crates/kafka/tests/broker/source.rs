@@ -191,12 +191,15 @@ fn a_revoked_partition_is_handed_over_when_released_and_a_late_commit_rewinds_no
             .produce("stt.jobs", format!("job-{number}").as_bytes(), b"{}", &[])
             .unwrap();
     }
-    let mut old = Member::join(&connection);
+    // The broker ends a rebalance, and drops who has not joined again, a second before the session would end. Until the old
+    // member hears of it 3 s pass, and it holds on for 2 s more.
+    let session = seconds(10);
+    let mut old = Member::join_for(&connection, session);
     old.assigned(2);
     old.delivered(20);
     old.source.pause(&[jobs(0), jobs(1)]);
 
-    let mut new = Member::join(&connection);
+    let mut new = Member::join_for(&connection, session);
     let started = Instant::now();
     let (given, lost) = loop {
         assert!(started.elapsed() < PATIENCE, "nothing is revoked");

@@ -24,7 +24,7 @@ pub(crate) fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// A member of the group "workers", with the shortest session that brokers allow.
+/// A member of the group "workers", by default with the shortest session that brokers allow.
 pub(crate) struct Member {
     pub(crate) source: KafkaSource,
     pub(crate) events: Vec<SourceEvent>,
@@ -32,9 +32,14 @@ pub(crate) struct Member {
 
 impl Member {
     pub(crate) fn join(connection: &Connection) -> Self {
+        Self::join_for(connection, seconds(6))
+    }
+
+    /// With a session that has room for what the test does within one.
+    pub(crate) fn join_for(connection: &Connection, session_timeout: Duration) -> Self {
         let config = SourceConfig {
             group_id: "workers".to_owned(),
-            session_timeout: seconds(6),
+            session_timeout,
             ..SourceConfig::default()
         };
         Self {
