@@ -66,6 +66,13 @@ function(narrow_onednn)
     set_target_properties(dnnl_cpu_x64 PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 12)
     target_precompile_headers(dnnl_common PRIVATE "$<$<COMPILE_LANGUAGE:CXX>:${CMAKE_SOURCE_DIR}/src/common/primitive_desc.hpp>")
     target_precompile_headers(dnnl_cpu PRIVATE "$<$<COMPILE_LANGUAGE:CXX>:${CMAKE_SOURCE_DIR}/src/cpu/cpu_engine.hpp>")
+    # Generators are not optimised at all; what drives the kernels and packs their input runs each time, and is.
+    target_compile_options(dnnl_cpu_x64 PRIVATE -O0)
+    set(drivers ${sources})
+    list(FILTER drivers INCLUDE REGEX "/gemm/")
+    list(FILTER drivers EXCLUDE REGEX "_kern\\.cpp$")
+    set_property(SOURCE ${drivers} TARGET_DIRECTORY dnnl_cpu_x64 PROPERTY COMPILE_OPTIONS -O1)
+    set_property(SOURCE ${drivers} TARGET_DIRECTORY dnnl_cpu_x64 PROPERTY SKIP_PRECOMPILE_HEADERS ON)
     target_precompile_headers(dnnl_cpu_x64 PRIVATE "$<$<COMPILE_LANGUAGE:CXX>:${CMAKE_SOURCE_DIR}/src/cpu/x64/jit_generator.hpp>")
     set_source_files_properties("${CMAKE_SOURCE_DIR}/src/cpu/cpu_convolution_list.cpp" TARGET_DIRECTORY dnnl_cpu
         PROPERTIES COMPILE_OPTIONS "-include;${convolution_list_prelude}")

@@ -23,13 +23,16 @@ pub(crate) const LEAVE_WAIT: Duration = Duration::from_secs(3);
 /// How long the process may go on after the grace for running jobs, whatever hangs.
 const HARD_WAIT: Duration = Duration::from_secs(15);
 
-/// The first signal asks for a stop, the second ends the process at once, with 128 + its number. A stop that takes longer
-/// than `grace` and 15 s is ended with 1.
+/// How long further signals count as the first one. One wish to stop often comes as several signals: a supervisor passes
+/// on what the terminal sent to all, or the kernel tells each time a thread of a killed parent ends (PR_SET_PDEATHSIG).
+const REPEAT_WAIT: Duration = Duration::from_millis(500);
+
+/// The first signal asks for a stop; one that comes 500 ms later or more ends the process at once, with 128 + its number.
+/// A stop that takes longer than `grace` and 15 s is ended with 1.
 pub(crate) fn listen(stopping: &Stopping, grace: Duration) -> io::Result<()> {
-    let asked = Arc::new(AtomicBool::new(false));
+    let (asked, impatient) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicBool::new(false)));
     for signal in [SIGTERM, SIGINT] {
-        // In this order: the first signal does not find the flag up.
-        flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&asked))?;
+        flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&impatient))?;
         flag::register(signal, Arc::clone(&asked))?;
     }
     let (stopping, wait) = (stopping.clone(), grace + HARD_WAIT);
@@ -39,7 +42,10 @@ pub(crate) fn listen(stopping: &Stopping, grace: Duration) -> io::Result<()> {
         }
         log::info!("a signal asks to stop: taking no more jobs, giving running ones {grace:?}");
         stopping.stop();
-        SystemClock.sleep(wait);
+        SystemClock.sleep(REPEAT_WAIT);
+        impatient.store(true, Ordering::Relaxed);
+        log::info!("a further signal ends the process at once");
+        SystemClock.sleep(wait - REPEAT_WAIT);
         log::error!("not stopped after {wait:?}: ending at once; unfinished jobs will be done again");
         exit_now(crate::FAILED)
     };

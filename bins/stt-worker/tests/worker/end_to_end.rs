@@ -302,6 +302,7 @@ fn a_second_signal_waits_for_nothing() {
     let _connection = hang(&mut worker);
     worker.signal(Signal::TERM);
     worker.says("a signal asks to stop");
+    worker.says("a further signal ends the process at once");
     worker.signal(Signal::TERM);
     assert_eq!(worker.end().code(), Some(143), "{}", worker.said);
 }
