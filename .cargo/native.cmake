@@ -40,7 +40,7 @@ endfunction()
 function(narrow_onednn)
     set(common "/(batch_normalization|binary|concat|deconvolution|eltwise|group_normalization|layer_normalization|lrn)\\."
         "/(pooling|prelu|reduction|resampling|rnn|shuffle|softmax|sum|sdpa_test_iface|gated_mlp_iface|experimental)\\."
-        "/(memory_debug|scratchpad_debug|stream_profiler|dnnl_threadpool)\\.")
+        "/(scratchpad_debug|stream_profiler|dnnl_threadpool)\\.")
     set(cpu "/(rnn|ukernel)/" "/matmul/(gemm|ref)_" "/(nchw|nhwc|ncsp|nspc)_" "_inner_product(_utils)?\\."
         "/ref_(batch|binary|deconv|eltwise|group|inner|layer|lrn|pool|prelu|reduction|resampling|shuffle|softmax)"
         "/simple_(concat|layer|resampling|sum)")
