@@ -34,7 +34,7 @@ demo: deps build ## The main job for real: broker, worker, download, model; ever
 	exec "$$target/release/stt-demo"
 
 build: rust ## The programs, in release mode
-	@echo "building in release mode; from nothing this takes about ten minutes on 2 cores, most of it CTranslate2 and oneDNN"
+	@echo "building in release mode; from nothing this takes about thirteen minutes on 2 cores, most of it CTranslate2 and oneDNN"
 	$(CARGO) build $(FLAGS) --workspace --bins
 
 test: rust ## All tests; they need no outside service
