@@ -4,6 +4,9 @@ use std::path::PathBuf;
 
 use stt_kafka::ClientError;
 
+/// What lies behind an error, of whatever type.
+pub(crate) type Cause = Box<dyn std::error::Error + Send + Sync>;
+
 /// Why a worker could not start or go on.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
@@ -15,7 +18,7 @@ pub(crate) enum Error {
     Port {
         what: &'static str,
         port: u16,
-        source: std::io::Error,
+        source: Cause,
     },
     #[error("cannot write the broker's address to {}", .path.display())]
     AddressFile { path: PathBuf, source: std::io::Error },
@@ -45,9 +48,9 @@ pub(crate) enum Error {
         waited: std::time::Duration,
     },
     #[error("downloads cannot be made ready")]
-    Fetch(#[source] Box<dyn std::error::Error + Send + Sync>),
+    Fetch(#[source] Cause),
     #[error("metrics cannot be recorded")]
-    Metrics(#[source] Box<dyn std::error::Error + Send + Sync>),
+    Metrics(#[source] Cause),
     #[error("a thread could not be started, or broke down")]
     Thread(#[source] std::io::Error),
     #[error("signals cannot be heard")]
@@ -59,19 +62,4 @@ pub(crate) enum Error {
 fn topics(missing: &[String]) -> String {
     let noun = if missing.len() == 1 { "topic" } else { "topics" };
     format!("{noun} {}", missing.join(", "))
-}
-
-/// An error and its causes, in one line.
-pub(crate) fn story(error: &dyn std::error::Error) -> String {
-    let mut line = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let text = error.to_string();
-        if !line.ends_with(&text) {
-            line.push_str(": ");
-            line.push_str(&text);
-        }
-        cause = error.source();
-    }
-    line
 }

@@ -76,29 +76,14 @@ impl Health {
 
 fn verdict(name: &str, verdict: Result<(), String>) -> Answer {
     let (status, body) = match verdict {
-        Ok(()) => (200, format!("{{\"{name}\":true}}\n")),
-        Err(reason) => (
-            503,
-            format!("{{\"{name}\":false,\"reason\":\"{}\"}}\n", in_json(&reason)),
-        ),
+        Ok(()) => (200, serde_json::json!({ name: true })),
+        Err(reason) => (503, serde_json::json!({ name: false, "reason": reason })),
     };
     Answer {
         status,
         content_type: "application/json",
-        body,
+        body: format!("{body}\n"),
     }
-}
-
-/// As the inside of a JSON string.
-fn in_json(text: &str) -> String {
-    text.chars().fold(String::new(), |mut json, char| {
-        match char {
-            '"' | '\\' => json.extend(['\\', char]),
-            char if char.is_control() => json.push_str(&format!("\\u{:04x}", u32::from(char))),
-            char => json.push(char),
-        }
-        json
-    })
 }
 
 #[cfg(test)]
@@ -126,12 +111,5 @@ mod tests {
         );
         assert!(health.answer("/ready", start).body.contains("consumer group"));
         assert_eq!(health.answer("/metrics", start).status, 404);
-    }
-
-    #[test]
-    fn a_reason_is_always_json() {
-        let answer = verdict("ready", Err("a \"b\" \\ \n मराठी".to_owned()));
-        let value: serde_json::Value = serde_json::from_str(&answer.body).unwrap();
-        assert_eq!(value["reason"], "a \"b\" \\ \n मराठी");
     }
 }

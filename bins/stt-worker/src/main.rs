@@ -69,7 +69,7 @@ fn report(ended: Result<stt_pipeline::Report, error::Error>) -> u8 {
             0
         }
         Err(error) => {
-            log::error!("{}", error::story(&error));
+            log::error!("{}", stt_core::story(&error));
             FAILED
         }
     }

@@ -120,6 +120,6 @@ mod tests {
     fn a_directory_that_cannot_be_is_named() {
         let root = tempfile::NamedTempFile::new().unwrap();
         let error = TmpDir::make(root.path()).unwrap_err();
-        assert!(crate::error::story(&error).contains(&root.path().display().to_string()));
+        assert!(stt_core::story(&error).contains(&root.path().display().to_string()));
     }
 }

@@ -86,18 +86,25 @@ impl Failure {
     /// The message and its causes in one line.
     #[must_use]
     pub fn story(&self) -> String {
-        let mut line = self.message.clone();
-        let mut cause = std::error::Error::source(self);
-        while let Some(error) = cause {
-            let text = error.to_string();
-            if !line.ends_with(&text) {
-                line.push_str(": ");
-                line.push_str(&text);
-            }
-            cause = error.source();
-        }
-        line
+        story(self)
     }
+}
+
+/// An error and its causes in one line. A cause that the line ends with already, as with transparent errors, is not told
+/// again.
+#[must_use]
+pub fn story(error: &dyn std::error::Error) -> String {
+    let mut line = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let text = error.to_string();
+        if !line.ends_with(&text) {
+            line.push_str(": ");
+            line.push_str(&text);
+        }
+        cause = error.source();
+    }
+    line
 }
 
 #[cfg(test)]

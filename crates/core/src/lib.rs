@@ -29,7 +29,7 @@ pub use budget::{Budget, Cancel, Stop};
 pub use case::Case;
 pub use clock::{Clock, SystemClock};
 pub use delays::Delays;
-pub use failure::{Failure, Fault};
+pub use failure::{Failure, Fault, story};
 pub use ledger::{Due, Ledger, Settled};
 pub use limits::Limits;
 pub use outcome::{Outcome, OutcomeKind, Published};

@@ -82,7 +82,7 @@ impl Net for Ct2 {
         Ok(known.collect())
     }
 
-    fn generate(&self, encoded: &Self::Encoded, prompt: &[u32], search: &Search) -> Result<Generated, NetError> {
+    fn generate(&self, encoded: &Self::Encoded, prompt: &[u32], search: &Search<'_>) -> Result<Generated, NetError> {
         let sampled = search.temperature > 0.0;
         let options = WhisperOptions {
             beam_size: search.beam_size,

@@ -71,7 +71,8 @@ pub(crate) fn decode<N: Net>(
     tokens: &Tokens,
     encoded: &N::Encoded,
     prompt: &[u32],
-    (options, suppress): (&Options, &[u32]),
+    options: &Options,
+    suppress: &[u32],
     budget: &Budget<'_>,
 ) -> Result<Decoded, Failure> {
     let mut tried: Vec<Decoded> = Vec::new();

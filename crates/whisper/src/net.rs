@@ -22,12 +22,12 @@ pub(crate) trait Net {
     fn languages(&self, encoded: &Self::Encoded) -> Result<Vec<(u32, f32)>, NetError>;
 
     /// Generates the text of a window after `prompt`.
-    fn generate(&self, encoded: &Self::Encoded, prompt: &[u32], search: &Search) -> Result<Generated, NetError>;
+    fn generate(&self, encoded: &Self::Encoded, prompt: &[u32], search: &Search<'_>) -> Result<Generated, NetError>;
 }
 
 /// How text is searched for.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Search {
+pub(crate) struct Search<'a> {
     pub beam_size: usize,
     pub patience: f32,
     pub hypotheses: usize,
@@ -39,12 +39,12 @@ pub(crate) struct Search {
     pub max_length: usize,
     pub max_initial_timestamp_index: usize,
     pub suppress_blank: bool,
-    pub suppress_tokens: Vec<u32>,
+    pub suppress_tokens: &'a [u32],
 }
 
-impl Search {
+impl<'a> Search<'a> {
     /// The search of one temperature.
-    pub(crate) fn at(temperature: f32, options: &Options, prompt_len: usize, suppress_tokens: &[u32]) -> Self {
+    pub(crate) fn at(temperature: f32, options: &Options, prompt_len: usize, suppress_tokens: &'a [u32]) -> Self {
         let sampled = temperature > 0.0;
         let most = options.max_new_tokens.map_or(POSITIONS, |most| prompt_len + most);
         Self {
@@ -58,7 +58,7 @@ impl Search {
             max_length: most.min(POSITIONS),
             max_initial_timestamp_index: (options.max_initial_timestamp / TIME_PRECISION).round_ties_even() as usize,
             suppress_blank: options.suppress_blank,
-            suppress_tokens: suppress_tokens.to_vec(),
+            suppress_tokens,
         }
     }
 }

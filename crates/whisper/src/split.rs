@@ -29,8 +29,9 @@ pub(crate) struct Piece {
 pub(crate) fn split(tokens: &[u32], timestamp_begin: u32, window: Window) -> (Vec<Piece>, usize) {
     let offset = window.seek as f64 * 0.01;
     let is_timestamp = |token: &u32| *token >= timestamp_begin;
-    let position = |token: u32| i64::from(token) - i64::from(timestamp_begin);
-    let time = |token: u32| offset + position(token) as f64 * TIME_PRECISION;
+    // Text where a timestamp should stand counts as the window's beginning, not as a time long before it.
+    let position = |token: u32| token.saturating_sub(timestamp_begin);
+    let time = |token: u32| offset + f64::from(position(token)) * TIME_PRECISION;
     let whole = window.seek + window.frames;
 
     let mut cuts: Vec<usize> = (1..tokens.len())
@@ -43,7 +44,7 @@ pub(crate) fn split(tokens: &[u32], timestamp_begin: u32, window: Window) -> (Ve
             .rfind(is_timestamp)
             .filter(|token| *token != timestamp_begin);
         let duration = last.map_or(window.frames as f64 * 0.01, |token| {
-            position(token) as f64 * TIME_PRECISION
+            f64::from(position(token)) * TIME_PRECISION
         });
         let piece = Piece {
             start: offset,
@@ -74,7 +75,7 @@ pub(crate) fn split(tokens: &[u32], timestamp_begin: u32, window: Window) -> (Ve
         return (pieces, whole);
     }
     // A pair of zeros would begin the same window again, for ever.
-    let advanced = usize::try_from(position(tokens[from - 1])).unwrap_or(0) * FRAMES_PER_TIMESTAMP;
+    let advanced = position(tokens[from - 1]) as usize * FRAMES_PER_TIMESTAMP;
     (pieces, if advanced == 0 { whole } else { window.seek + advanced })
 }
 
@@ -132,10 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn text_that_begins_without_a_timestamp_does_not_underflow() {
-        // As after a prefix: the window's first timestamp is in the prompt.
-        let (pieces, next) = split(&[1, T + 50, T + 50, 2], T, Window { seek: 0, frames: 3000 });
-        assert_eq!((pieces.len(), next), (1, 100));
-        assert!(pieces[0].start < 0.0, "faster-whisper's own reckoning");
+    fn text_where_a_timestamp_should_stand_begins_with_the_window() {
+        check(&[1, T + 50, T + 50, 2], &[(5.0, 6.0, &[1, T + 50])], 600);
     }
 }

@@ -97,12 +97,13 @@ impl Whisper {
     pub fn transcribe_with(&self, pcm: &Pcm, options: &Options, budget: &Budget<'_>) -> Result<Transcript, Failure> {
         budget.check().map_err(|stop| stopped(stop, budget))?;
         let mel = self.extractor.extract(&pcm.samples);
+        let suppress = suppressed(&self.tokens, &options.suppress_tokens);
         let mut pass = Pass {
             whisper: self,
             mel: &mel,
             options,
             budget,
-            suppress: suppressed(&self.tokens, &options.suppress_tokens),
+            suppress: &suppress,
             encoded: None,
         };
         let duration_sec = pcm.duration().as_secs_f64();
@@ -171,7 +172,7 @@ struct Pass<'a> {
     mel: &'a Mel,
     options: &'a Options,
     budget: &'a Budget<'a>,
-    suppress: Vec<u32>,
+    suppress: &'a [u32],
     /// The window encoded last: its view serves detection and decoding alike.
     encoded: Option<(Window, <Ct2 as Net>::Encoded)>,
 }
@@ -285,15 +286,9 @@ impl Pass<'_> {
     }
 
     fn decode(&mut self, window: Window, prompt: &[u32]) -> Result<Decoded, Failure> {
-        let (whisper, options, budget, suppress) = (self.whisper, self.options, self.budget, self.suppress.clone());
+        let (whisper, options, budget, suppress) = (self.whisper, self.options, self.budget, self.suppress);
         let encoded = self.encode(window)?;
-        fallback::decode(
-            &whisper.net,
-            &whisper.tokens,
-            encoded,
-            prompt,
-            (options, &suppress),
-            budget,
-        )
+        let (net, tokens) = (&whisper.net, &whisper.tokens);
+        fallback::decode(net, tokens, encoded, prompt, options, suppress, budget)
     }
 }
