@@ -35,7 +35,7 @@ pub use limits::Limits;
 pub use outcome::{Outcome, OutcomeKind, Published};
 pub use record::{Delivery, Header, Partition, Ticket};
 pub use seam::{Decode, Fetch, NotPublished, Publish, Source, SourceError, SourceEvent, Transcribe, TranscribeRequest};
-pub use transcript::{Segment, Transcript};
+pub use transcript::{Segment, Transcript, Word};
 
 /// Whisper's language codes, re-exported for implementors of [`Transcribe`].
 pub use stt_schema::{AudioUrl, ErrorCode, FailureStage, Language};

@@ -38,6 +38,21 @@ pub struct Segment {
     pub temperature: f32,
     /// First frame (of 10 ms) of the window.
     pub seek: u32,
+    /// The words, in order of time, when they were asked for.
+    pub words: Vec<Word>,
+}
+
+/// A word, with the punctuation that clings to it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Word {
+    /// Start in seconds from the beginning of the audio.
+    pub start_sec: f64,
+    /// End in seconds from the beginning of the audio.
+    pub end_sec: f64,
+    /// The text, with the space that joins it to the word before.
+    pub text: String,
+    /// Mean probability of its tokens, in [0, 1].
+    pub probability: f64,
 }
 
 impl Transcript {

@@ -276,6 +276,7 @@ impl Pass<'_> {
                     no_speech_prob: decoded.no_speech_prob,
                     temperature: decoded.temperature,
                     seek: u32::try_from(window.seek).unwrap_or(u32::MAX),
+                    words: vec![],
                 });
             }
             if !options.condition_on_previous_text || decoded.temperature > options.prompt_reset_on_temperature {
