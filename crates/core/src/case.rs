@@ -3,9 +3,11 @@
 use std::time::{Duration, SystemTime};
 
 use stt_schema::{
-    ATTEMPT_HEADER, DeadLetter, Engine, ErrorCode, Job, JobError, JobResult, Original, Salvaged, Status, Timestamp,
+    ATTEMPT_HEADER, DeadLetter, DetailLevel, Engine, ErrorCode, Job, JobError, JobResult, Original, Salvaged, Status,
+    Timestamp,
 };
 
+use crate::number::{places, unit};
 use crate::outcome::OutcomeKind;
 use crate::record::{Delivery, Header};
 use crate::{Failure, Limits, Transcript};
@@ -122,14 +124,21 @@ impl Case {
             .unwrap_or_else(|| self.job_id().into_bytes())
     }
 
-    /// The outcome of a job that has its transcript.
+    /// The outcome of a job that has its transcript; `detail` is how much it tells beyond the text.
     #[must_use]
-    pub fn completed(&self, transcript: &Transcript, model_version: &str, wall: SystemTime) -> OutcomeKind {
+    pub fn completed(
+        &self,
+        transcript: &Transcript,
+        detail: DetailLevel,
+        model_version: &str,
+        wall: SystemTime,
+    ) -> OutcomeKind {
         let result = JobResult {
             status: Status::Completed,
             transcript_text: Some(transcript.text.clone()),
             detected_language: transcript.language.map(|language| language.code().to_owned()),
-            confidence: rounded(transcript.confidence()),
+            confidence: places(unit(transcript.confidence())),
+            detail: transcript.detail(detail),
             ..self.blank(model_version, wall)
         };
         OutcomeKind::Completed { result: json(&result) }
@@ -267,13 +276,9 @@ impl Case {
             error_message: None,
             completed_at: wall.into(),
             correlation_id,
+            detail: None,
         }
     }
-}
-
-/// To six places: what lies behind differs between processors.
-fn rounded(confidence: f64) -> f64 {
-    (confidence * 1e6).round() / 1e6
 }
 
 fn json(message: &impl serde::Serialize) -> Vec<u8> {
@@ -446,13 +451,15 @@ mod tests {
             segments: vec![segment],
             ..Default::default()
         };
-        let OutcomeKind::Completed { result } = case.completed(&transcript, "small", wall()) else {
-            panic!()
-        };
         golden(
             "result-completed.json",
-            &result,
+            &completed(&case, &transcript, DetailLevel::None),
             include_bytes!("../../../fixtures/wire/result-completed.json"),
+        );
+        golden(
+            "result-detail.json",
+            &completed(&case, &timed(transcript), DetailLevel::Words),
+            include_bytes!("../../../fixtures/wire/result-detail.json"),
         );
         let failure = Failure::permanent(ErrorCode::AudioTooLarge, "more than 26214400 bytes");
         let OutcomeKind::Failed {
@@ -480,6 +487,35 @@ mod tests {
             &dead_letter,
             include_bytes!("../../../fixtures/wire/dead-letter-junk.json"),
         );
+    }
+
+    fn completed(case: &Case, transcript: &Transcript, detail: DetailLevel) -> Vec<u8> {
+        let OutcomeKind::Completed { result } = case.completed(transcript, detail, "small", wall()) else {
+            panic!("not completed")
+        };
+        result
+    }
+
+    /// The transcript with all that detail tells.
+    fn timed(mut transcript: Transcript) -> Transcript {
+        transcript.language_probability = Some(0.93);
+        transcript.duration_sec = 2.5;
+        let segment = &mut transcript.segments[0];
+        (segment.start_sec, segment.end_sec) = (0.32, 2.119_999);
+        segment.text = format!(" {}", transcript.text);
+        segment.no_speech_prob = 0.012_345_67;
+        let ends = [(0.32, 0.86, 0.97), (0.86, 1.1, 0.5), (1.28, 2.12, 0.912_345_678)];
+        let texts = segment.text.split_inclusive(' ').skip(1);
+        segment.words = texts
+            .zip(ends)
+            .map(|(text, (start_sec, end_sec, probability))| crate::Word {
+                start_sec,
+                end_sec,
+                text: format!(" {}", text.trim_end()),
+                probability,
+            })
+            .collect();
+        transcript
     }
 
     fn golden(name: &str, found: &[u8], expected: &[u8]) {

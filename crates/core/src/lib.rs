@@ -14,9 +14,11 @@ mod budget;
 mod case;
 mod clock;
 mod delays;
+mod detail;
 mod failure;
 mod ledger;
 mod limits;
+mod number;
 mod outcome;
 mod record;
 mod seam;
@@ -37,5 +39,5 @@ pub use record::{Delivery, Header, Partition, Ticket};
 pub use seam::{Decode, Fetch, NotPublished, Publish, Source, SourceError, SourceEvent, Transcribe, TranscribeRequest};
 pub use transcript::{Segment, Transcript, Word};
 
-/// Whisper's language codes, re-exported for implementors of [`Transcribe`].
-pub use stt_schema::{AudioUrl, ErrorCode, FailureStage, Language};
+/// Of the wire, what implementors of the seams and users of the values name.
+pub use stt_schema::{AudioUrl, DetailLevel, ErrorCode, FailureStage, Language};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use stt_core::{Clock, Decode, Fetch, Limits, Publish, Transcribe};
+use stt_core::{Clock, Decode, DetailLevel, Fetch, Limits, Publish, Transcribe};
 
 /// The machinery that the workers share.
 #[derive(Clone)]
@@ -24,7 +24,7 @@ pub struct Parts {
     pub model_version: Arc<str>,
 }
 
-/// Sizes and times of the pipeline.
+/// Sizes and times of the pipeline, and what its results tell.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// Jobs worked on at once; a thread each. Default 1.
@@ -35,6 +35,8 @@ pub struct Config {
     pub delayed_max: usize,
     /// Ceilings of one job.
     pub limits: Limits,
+    /// How much results tell beyond the text. Default nothing.
+    pub detail: DetailLevel,
     /// Longest the poll thread waits for one event. Default 100 ms.
     pub poll_wait: Duration,
     /// Least time between two commits. Default 250 ms.
@@ -52,6 +54,7 @@ impl Default for Config {
             queue_max: 4,
             delayed_max: 256,
             limits: Limits::default(),
+            detail: DetailLevel::None,
             poll_wait: Duration::from_millis(100),
             commit_every: Duration::from_millis(250),
             shutdown_grace: Duration::from_secs(25),

@@ -76,6 +76,7 @@ pub fn run(
         number: 0,
         parts: parts.clone(),
         limits: config.limits.clone(),
+        detail: config.detail,
         status: Arc::clone(status),
         closing: closing.clone(),
     };

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use stt_core::{
-    Action, Attempt, Budget, Cancel, Case, Event, Failure, Fault, Fetched, Limits, Outcome, OutcomeKind, Pcm,
-    Published, Ticket, TranscribeRequest, Transcript, Verdict,
+    Action, Attempt, Budget, Cancel, Case, DetailLevel, Event, Failure, Fault, Fetched, Limits, Outcome, OutcomeKind,
+    Pcm, Published, Ticket, TranscribeRequest, Transcript, Verdict,
 };
 
 use crate::telemetry::{self, Stage, Story};
@@ -38,6 +38,7 @@ pub(crate) struct Worker {
     pub number: usize,
     pub parts: Parts,
     pub limits: Limits,
+    pub detail: DetailLevel,
     pub status: Arc<Status>,
     /// Raised when jobs that nobody has begun are to be left for other workers.
     pub closing: Cancel,
@@ -176,6 +177,7 @@ impl<'a> Hands<'a> {
         let (parts, job) = (&self.worker.parts, self.case.job()?);
         let request = TranscribeRequest {
             language: job.language_hint,
+            words: self.worker.detail == DetailLevel::Words,
         };
         let pcm = self.pcm.as_ref().expect("transcribing comes after decoding");
         self.transcript = Some(parts.transcribe.transcribe(pcm, &request, &self.listening_budget())?);
@@ -196,7 +198,7 @@ impl<'a> Hands<'a> {
         let kind = match &verdict {
             Verdict::Completed => {
                 let transcript = self.transcript.as_ref().expect("completion comes after transcribing");
-                case.completed(transcript, model, wall)
+                case.completed(transcript, self.worker.detail, model, wall)
             }
             Verdict::Failed(failure) => case.failed(failure, model, wall),
             Verdict::Retry { wait, because } => case.retry(*wait, because, wall),

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use stt_core::{Backoff, Clock, ErrorCode, Failure, Fault, Fetch, Header, Limits, SystemClock, Transcribe};
+use stt_core::{
+    Backoff, Clock, DetailLevel, ErrorCode, Failure, Fault, Fetch, Header, Limits, SystemClock, Transcribe,
+};
 use stt_pipeline::{Config, Ended, NotReady, Parts, Report, Status, Stopping, run};
 use stt_testkit::{MemoryBroker, Role, Script, ToneDecode};
 
@@ -116,6 +118,30 @@ fn junk_becomes_a_failed_result_and_a_dead_letter_and_the_next_job_is_unaffected
     );
     let report = rig.stop();
     assert_eq!((report.published, report.abandoned, report.committed), (2, 0, true));
+}
+
+#[test]
+fn results_tell_as_much_as_the_operator_asks_for() {
+    for (level, change) in [
+        (DetailLevel::None, (|_| ()) as fn(&mut Config)),
+        (DetailLevel::Segments, |config| config.detail = DetailLevel::Segments),
+        (DetailLevel::Words, |config| config.detail = DetailLevel::Words),
+    ] {
+        let broker = MemoryBroker::default();
+        broker.produce(None, JOB.as_bytes(), vec![]);
+        let rig = start(&broker, ok(), ok(), change);
+        rig.committed(1);
+        let detail = broker.json(Role::Results)[0].remove("detail");
+        assert_eq!(detail.is_some(), level != DetailLevel::None);
+        let detail = detail.unwrap_or_default();
+        let words = (level == DetailLevel::Words).then(|| " hello".into());
+        assert_eq!(
+            detail.pointer("/segments/0/words/0/word"),
+            words.as_ref(),
+            "{level:?}: {detail}"
+        );
+        rig.stop();
+    }
 }
 
 #[test]

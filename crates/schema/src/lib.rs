@@ -15,6 +15,7 @@
 
 mod code;
 mod dead_letter;
+mod detail;
 mod job;
 mod language;
 mod result;
@@ -23,6 +24,7 @@ mod url;
 
 pub use code::{ErrorCode, FailureStage};
 pub use dead_letter::{DeadLetter, Original};
+pub use detail::{Detail, DetailLevel, DetailSegment, DetailWord};
 pub use job::{Job, JobError, Salvaged};
 pub use language::{Language, UnknownLanguage};
 pub use result::{Engine, JobResult, Status};

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ErrorCode, Timestamp};
+use crate::{Detail, ErrorCode, Timestamp};
 
 /// What became of a job, on `stt.results`. The keys, their order and their types are fixed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -33,6 +33,9 @@ pub struct JobResult {
     pub completed_at: Timestamp,
     /// The job's `correlationId`; the nil UUID when the message did not tell it.
     pub correlation_id: String,
+    /// When what was said; absent on FAILED, and unless the operator asked for it (`RESULT_DETAIL`).
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub detail: Option<Detail>,
 }
 
 /// Whether a job has a transcript.

@@ -10,6 +10,7 @@ use stt_schema::{AudioUrl, DeadLetter, ErrorCode, Job, JobResult, Language};
 
 const JOB: &str = include_str!("../../../fixtures/wire/job.json");
 const COMPLETED: &str = include_str!("../../../fixtures/wire/result-completed.json");
+const DETAIL: &str = include_str!("../../../fixtures/wire/result-detail.json");
 const FAILED: &str = include_str!("../../../fixtures/wire/result-failed.json");
 const LETTER: &str = include_str!("../../../fixtures/wire/dead-letter.json");
 const JUNK: &str = include_str!("../../../fixtures/wire/dead-letter-junk.json");
@@ -150,6 +151,48 @@ fn wrong_results_are_refused() {
 }
 
 #[test]
+fn wrong_detail_is_refused_and_less_of_it_is_taken() {
+    let schema = validator(RESULT_SCHEMA);
+    let detail: Value = serde_json::from_str::<Value>(DETAIL).unwrap()["detail"].take();
+    let changed = |golden, pointer: &str, value: Value| {
+        let mut detail = detail.clone();
+        *detail.pointer_mut(pointer).unwrap() = value;
+        with(golden, &[("detail", detail)])
+    };
+    for (pointer, value) in [
+        ("", json!(null)),
+        ("", json!({})),
+        ("/languageProbability", json!(1.01)),
+        ("/durationSec", json!(null)),
+        ("/segments", json!(null)),
+        ("/segments/0", json!({ "start": 0.0, "end": 1.0, "text": "so" })),
+        ("/segments/0/start", json!(-0.001)),
+        ("/segments/0/end", json!("00:01")),
+        ("/segments/0/confidence", json!(null)),
+        ("/segments/0/words", json!(null)),
+        ("/segments/0/words/0/word", json!(7)),
+        ("/segments/0/words/0/probability", json!(2)),
+    ] {
+        let result = changed(COMPLETED, pointer, value);
+        assert!(!schema.is_valid(&result), "{result}");
+    }
+    let failed = changed(FAILED, "/segments", json!([]));
+    assert!(!schema.is_valid(&failed), "a FAILED result has no detail");
+
+    let mut without_words = detail.clone();
+    without_words["segments"][0].as_object_mut().unwrap().remove("words");
+    for result in [
+        changed(COMPLETED, "/segments", json!([])),
+        changed(COMPLETED, "/languageProbability", json!(null)),
+        with(COMPLETED, &[("detail", without_words)]),
+    ] {
+        schema.validate(&result).unwrap();
+        let read: JobResult = serde_json::from_value(result.clone()).unwrap();
+        assert_eq!(serde_json::to_value(read).unwrap(), result);
+    }
+}
+
+#[test]
 fn wrong_dead_letters_are_refused() {
     let schema = validator(LETTER_SCHEMA);
     for (golden, changes) in [
@@ -204,7 +247,7 @@ fn golden_messages_fit_their_schemas_and_are_written_as_they_are_read() {
             assert_eq!(serde_json::to_string(&message).unwrap(), golden.trim_end());
         }
     }
-    check::<JobResult>(RESULT_SCHEMA, &[COMPLETED, FAILED]);
+    check::<JobResult>(RESULT_SCHEMA, &[COMPLETED, DETAIL, FAILED]);
     check::<DeadLetter>(LETTER_SCHEMA, &[LETTER, JUNK]);
     validator(JOB_SCHEMA)
         .validate(&serde_json::from_str(JOB).unwrap())

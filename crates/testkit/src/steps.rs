@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use stt_core::{
     AudioUrl, Budget, Decode, ErrorCode, Failure, Fetch, Fetched, Language, Pcm, Segment, Transcribe,
-    TranscribeRequest, Transcript,
+    TranscribeRequest, Transcript, Word,
 };
 
 /// Answers in the order given, then successes without end. For [`Fetch`] and [`Transcribe`] alike.
@@ -93,6 +93,7 @@ impl Transcribe for Script {
             text: " hello".into(),
             tokens: vec![1],
             avg_logprob: -0.5,
+            words: request.words.then(hello).into_iter().collect(),
             ..Segment::default()
         }];
         let duration_sec = pcm.duration().as_secs_f64();
@@ -103,6 +104,14 @@ impl Transcribe for Script {
             duration_sec,
             ..Transcript::default()
         })
+    }
+}
+
+fn hello() -> Word {
+    Word {
+        text: " hello".into(),
+        probability: 0.5,
+        ..Word::default()
     }
 }
 

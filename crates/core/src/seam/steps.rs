@@ -36,4 +36,6 @@ pub trait Transcribe: Send + Sync {
 pub struct TranscribeRequest {
     /// The language spoken; detected when `None`.
     pub language: Option<Language>,
+    /// Whether word timestamps are wanted: [`crate::Segment::words`]. They cost an alignment per window.
+    pub words: bool,
 }
