@@ -5,7 +5,8 @@
 //! step before it. A [`Ticket`] travels along, is used up by publishing, and [`Ledger::settle`] takes only what
 //! publishing returned; so a commit without an acknowledged publish does not compile, nor does settling twice.
 //!
-//! This crate does no IO, reads no clock but through [`Clock`], holds no locks and writes no logs.
+//! This crate does no IO of its own (subtitles go where the caller says), reads no clock but through [`Clock`], holds
+//! no locks and writes no logs.
 
 mod attempt;
 mod audio;
@@ -13,6 +14,7 @@ mod backoff;
 mod budget;
 mod case;
 mod clock;
+mod cue;
 mod delays;
 mod detail;
 mod failure;
@@ -22,6 +24,7 @@ mod number;
 mod outcome;
 mod record;
 mod seam;
+mod subtitle;
 mod transcript;
 
 pub use attempt::{Action, Attempt, Event, Verdict};
@@ -30,6 +33,7 @@ pub use backoff::Backoff;
 pub use budget::{Budget, Cancel, Stop};
 pub use case::Case;
 pub use clock::{Clock, SystemClock};
+pub use cue::Cue;
 pub use delays::Delays;
 pub use failure::{Failure, Fault, story};
 pub use ledger::{Due, Ledger, Settled};
@@ -37,6 +41,7 @@ pub use limits::Limits;
 pub use outcome::{Outcome, OutcomeKind, Published};
 pub use record::{Delivery, Header, Partition, Ticket};
 pub use seam::{Decode, Fetch, NotPublished, Publish, Source, SourceError, SourceEvent, Transcribe, TranscribeRequest};
+pub use subtitle::{write_json, write_srt, write_txt, write_vtt};
 pub use transcript::{Segment, Transcript, Word};
 
 /// Of the wire, what implementors of the seams and users of the values name.
