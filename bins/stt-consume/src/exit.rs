@@ -15,6 +15,8 @@ pub enum Exit {
     TimedOut,
     /// A job FAILED. Code 4.
     JobFailed,
+    /// The result has nothing that subtitles could be made of. Code 4.
+    NoSubtitles,
 }
 
 /// Why a tool could not do what it was asked to.
@@ -48,7 +50,7 @@ impl Exit {
         match self {
             Self::Done => 0,
             Self::TimedOut => 3,
-            Self::JobFailed => 4,
+            Self::JobFailed | Self::NoSubtitles => 4,
         }
     }
 }
@@ -113,6 +115,7 @@ mod tests {
         ] {
             assert_eq!(failure.code(), code, "{failure}");
         }
-        assert_eq!([Exit::Done, Exit::TimedOut, Exit::JobFailed].map(Exit::code), [0, 3, 4]);
+        let exits = [Exit::Done, Exit::TimedOut, Exit::JobFailed, Exit::NoSubtitles];
+        assert_eq!(exits.map(Exit::code), [0, 3, 4, 4]);
     }
 }

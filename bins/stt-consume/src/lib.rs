@@ -1,7 +1,7 @@
 //! Reads results and dead letters, and shows them to people and to programs.
 //!
-//! Main type: [`Message`], one message read leniently; [`Show`] writes it as JSON, as a row or as bare text, and
-//! [`follow`] brings one after the other. `stt-consume` is made of these, and so is the waiting of `stt-produce`; both
+//! Main type: [`Message`], one message read leniently; [`Show`] writes it as JSON, as a row or as bare text,
+//! [`Subtitles`] as what players show, and [`follow`] brings one after the other. `stt-consume` is made of these, and so is the waiting of `stt-produce`; both
 //! share the exit codes and the options that say where Kafka is.
 //!
 //! This crate never changes a message, never publishes or commits anything, and never hides one that it cannot read.
@@ -23,9 +23,11 @@ mod follow;
 mod message;
 mod options;
 mod show;
+mod subtitles;
 
 pub use exit::{Exit, Failure, note, report, say};
 pub use follow::{Followed, follow, trouble};
 pub use message::{JobId, Kind, Message, Report};
 pub use options::{Brokers, Format, seconds, text};
 pub use show::Show;
+pub use subtitles::Subtitles;

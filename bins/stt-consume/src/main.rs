@@ -2,7 +2,7 @@
 
 mod args;
 
-use std::io;
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -51,7 +51,7 @@ fn consume(options: &Options) -> Result<Exit, Failure> {
     };
     let mut tail = Tail::open(&Brokers::connection(&settings), &config)?;
     let mut show = Show::new(options.format, options.kind);
-    let mut seen = 0;
+    let (mut seen, mut exit) = (0, Exit::Done);
     let followed = follow(&mut tail, deadline, |tailed| {
         let message = Message::of(options.kind, tailed);
         if options
@@ -61,10 +61,23 @@ fn consume(options: &Options) -> Result<Exit, Failure> {
         {
             return Ok(false);
         }
-        if let Err(why) = &message.report {
-            note(TOOL, why);
+        let mut out = io::stdout().lock();
+        match options.subtitles.map(|format| format.of(&message)) {
+            None => {
+                if let Err(why) = &message.report {
+                    note(TOOL, why);
+                }
+                show.write(&mut out, &message, None)?;
+            }
+            Some(Ok(file)) => {
+                out.write_all(&file)?;
+                out.flush()?;
+            }
+            Some(Err(why)) => {
+                note(TOOL, &why);
+                exit = Exit::NoSubtitles;
+            }
         }
-        show.write(&mut io::stdout().lock(), &message, None)?;
         seen += 1;
         Ok(options.max_messages == Some(seen))
     })?;
@@ -77,6 +90,6 @@ fn consume(options: &Options) -> Result<Exit, Failure> {
             );
             Ok(Exit::TimedOut)
         }
-        _ => Ok(Exit::Done),
+        _ => Ok(exit),
     }
 }

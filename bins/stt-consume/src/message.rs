@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use serde_json::value::RawValue;
 use stt_kafka::Tailed;
+use stt_schema::Detail;
 use uuid::Uuid;
 
 /// Which messages a topic holds.
@@ -99,6 +100,38 @@ impl<'a> Message<'a> {
             report,
             key,
         }
+    }
+
+    /// When what was said, of a COMPLETED result whose worker was asked for it.
+    ///
+    /// # Errors
+    /// Why there is none, for people.
+    pub fn detail(&self) -> Result<Detail, String> {
+        let of = |what: &str| {
+            self.job_id
+                .as_deref()
+                .map_or_else(|| what.to_owned(), |id| format!("{what} of {id}"))
+        };
+        match &self.report {
+            Err(why) => return Err(why.clone()),
+            Ok(Report::Failed { error } | Report::Dead { error, .. }) => {
+                let id = self.job_id.as_deref().unwrap_or_default();
+                return Err(format!("the job {id} FAILED: {error}"));
+            }
+            Ok(Report::Completed { .. }) => {}
+        }
+        let fields = Fields::read(self.payload.unwrap_or_default()).map_err(|error| error.to_string())?;
+        let told = fields
+            .0
+            .get("detail")
+            .map(|json| json.get())
+            .filter(|json| *json != "null");
+        let told = told.ok_or_else(|| {
+            let result = of("the result");
+            format!("{result} tells no times; the worker writes them with RESULT_DETAIL=segments")
+        })?;
+        serde_json::from_str(told)
+            .map_err(|error| format!("the detail {} cannot be read: {error}", of("of the result")))
     }
 
     /// The ids of the job that it is about: one, unless key and content differ.

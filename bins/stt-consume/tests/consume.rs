@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use stt_kafka::{Connection, EmbeddedBroker, JobProducer, ProducerConfig};
 
 const COMPLETED: &str = include_str!("../../../fixtures/wire/result-completed.json");
+const DETAIL: &str = include_str!("../../../fixtures/wire/result-detail.json");
 const FAILED: &str = include_str!("../../../fixtures/wire/result-failed.json");
 const DEAD: &str = include_str!("../../../fixtures/wire/dead-letter.json");
 const ID: &str = "7d8a3c1e-5a52-4a3c-9c0a-0d7f2a6a1b01";
@@ -140,6 +141,37 @@ fn results_and_dead_letters_come_in_each_format() {
     ] {
         check(&kafka.run(&format!("{read} {args}")), 0, &stdout, "");
     }
+}
+
+#[test]
+fn subtitles_are_of_one_result_or_of_none() {
+    let kafka = Kafka::with(&[
+        ("stt.results", "plain", COMPLETED.replace(ID, "plain").as_bytes()),
+        ("stt.results", "failed", FAILED.replace(ID, "failed").as_bytes()),
+        ("stt.results", "junk", b"oops"),
+        ("stt.results", ID, DETAIL.as_bytes()),
+        ("stt.results", ID, DETAIL.as_bytes()),
+    ]);
+    let read = "--from-beginning --timeout 20 --format";
+    for (args, reason) in [
+        (
+            "srt --job-id plain",
+            "the result of plain tells no times; the worker writes them with RESULT_DETAIL=segments",
+        ),
+        ("vtt --job-id failed", "the job failed FAILED: AUDIO_TOO_LARGE: "),
+        ("vtt --job-id junk", "it is no JSON object"),
+    ] {
+        check(&kafka.run(&format!("{read} {args}")), 4, "", reason);
+    }
+    let told = "the time is over after 0 of 1 messages";
+    check(
+        &kafka.run("--from-beginning --timeout 3 --format srt --job-id none"),
+        3,
+        "",
+        told,
+    );
+    let srt = "1\n00:00:00,320 --> 00:00:02,120\nरवी ला चार\n\n";
+    check(&kafka.run(&format!("{read} srt --job-id {ID}")), 0, srt, "");
 }
 
 #[test]
