@@ -102,6 +102,8 @@ impl Plan {
         }
     }
 
+    /// What the model runs on. How it transcribes is in `settings.transcription`, which is not mapped to the engine's
+    /// options yet.
     pub(crate) fn engine(&self, model_dir: &Path) -> stt_whisper::Config {
         stt_whisper::Config {
             device: match self.settings.device {
@@ -129,6 +131,7 @@ impl Plan {
                 },
                 ..Limits::default()
             },
+            detail: settings.transcription.detail,
             shutdown_grace: settings.shutdown_grace,
             leave_wait: crate::signals::LEAVE_WAIT,
             ..stt_pipeline::Config::default()
@@ -206,6 +209,7 @@ mod tests {
             ("STT_DLQ_TOPIC", "d"),
             ("AUDIO_URL_ALLOW", "media.internal"),
             ("HF_TOKEN", "t"),
+            ("RESULT_DETAIL", "words"),
         ]);
         let plan = Plan::read(&environment).unwrap();
         let (fetch, pipeline, engine) = (
@@ -233,6 +237,7 @@ mod tests {
         );
         assert_eq!((pipeline.concurrency, pipeline.queue_max), (14, 15));
         assert_eq!(pipeline.shutdown_grace.as_secs(), 17);
+        assert_eq!(pipeline.detail, stt_core::DetailLevel::Words);
         assert_eq!((engine.cpu_threads, engine.device), (16, stt_whisper::Device::Cuda));
         assert_eq!(engine.compute_type.as_deref(), Some("int8"));
         assert_eq!(

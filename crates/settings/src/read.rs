@@ -1,6 +1,9 @@
 //! Reading by the table.
 
+use std::str::FromStr;
 use std::time::Duration;
+
+use stt_schema::Language;
 
 use crate::variable::row;
 use crate::{Environment, Problem, Problems, rule};
@@ -35,15 +38,45 @@ impl<'a> Reader<'a> {
     }
 
     pub(crate) fn whole<T: TryFrom<u64>>(&mut self, name: &str) -> T {
-        let number: Option<u64> = self.text(name).parse().ok();
-        number
-            .and_then(|number| number.try_into().ok())
-            .expect("its rule takes nothing else")
+        self.optional_whole(name).expect("it has a default")
+    }
+
+    pub(crate) fn optional_whole<T: TryFrom<u64>>(&mut self, name: &str) -> Option<T> {
+        let number: u64 = parsed(&self.optional(name)?);
+        Some(number.try_into().ok().expect("its rule takes nothing else"))
     }
 
     pub(crate) fn seconds(&mut self, name: &str) -> Duration {
-        let seconds = self.text(name).parse().expect("its rule takes nothing else");
-        Duration::from_secs_f64(seconds)
+        self.optional_seconds(name).expect("it has a default")
+    }
+
+    pub(crate) fn optional_seconds(&mut self, name: &str) -> Option<Duration> {
+        self.optional(name).map(|text| Duration::from_secs_f64(parsed(&text)))
+    }
+
+    pub(crate) fn number(&mut self, name: &str) -> f32 {
+        parsed(&self.text(name))
+    }
+
+    pub(crate) fn number_or_off(&mut self, name: &str) -> Option<f64> {
+        let text = self.text(name);
+        (text != rule::OFF).then(|| parsed(&text))
+    }
+
+    pub(crate) fn numbers(&mut self, name: &str) -> Vec<f32> {
+        rule::items(&self.text(name)).map(parsed).collect()
+    }
+
+    /// Each once, in the order given.
+    pub(crate) fn languages(&mut self, name: &str) -> Vec<Language> {
+        let text = self.optional(name).unwrap_or_default();
+        let mut languages: Vec<Language> = Vec::new();
+        for language in rule::items(&text).map(parsed) {
+            if !languages.contains(&language) {
+                languages.push(language);
+            }
+        }
+        languages
     }
 
     pub(crate) fn millis(&mut self, name: &str) -> Duration {
@@ -76,4 +109,9 @@ impl<'a> Reader<'a> {
             Err(Problems(self.problems))
         }
     }
+}
+
+/// A value whose rule made sure of it.
+fn parsed<T: FromStr>(text: &str) -> T {
+    text.parse().ok().expect("its rule takes nothing else")
 }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use stt_schema::Language;
+
 /// What a value must be: checks it, and says so in words.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Rule {
@@ -29,6 +31,31 @@ pub enum Rule {
         /// Greatest.
         max: f64,
     },
+    /// A number with decimals.
+    Number {
+        /// Least.
+        min: f64,
+        /// Greatest.
+        max: f64,
+    },
+    /// The same, or the word `off`.
+    NumberOrOff {
+        /// Least.
+        min: f64,
+        /// Greatest.
+        max: f64,
+    },
+    /// A few numbers with decimals, separated by commas.
+    Numbers {
+        /// Least.
+        min: f64,
+        /// Greatest.
+        max: f64,
+        /// Most of them.
+        count_max: usize,
+    },
+    /// Languages by Whisper's codes or by BCP-47 tags, separated by commas.
+    Languages,
     /// On or off, in the words that the Hugging Face libraries take.
     Switch,
     /// An http or https URL.
@@ -52,7 +79,13 @@ impl Rule {
             }
             Self::OneOf(words) => words.contains(&value),
             Self::Whole { min, max, .. } => value.parse().is_ok_and(|number: u64| (*min..=*max).contains(&number)),
-            Self::Seconds { min, max } => value.parse().is_ok_and(|seconds: f64| (*min..=*max).contains(&seconds)),
+            Self::Seconds { min, max } | Self::Number { min, max } => is_number(value, *min, *max),
+            Self::NumberOrOff { min, max } => value == OFF || is_number(value, *min, *max),
+            Self::Numbers { min, max, count_max } => {
+                let mut numbers = value.split(',').map(str::trim);
+                numbers.clone().count() <= *count_max && numbers.all(|number| is_number(number, *min, *max))
+            }
+            Self::Languages => items(value).all(|tag| Language::from_tag(tag).is_ok()),
             Self::Switch => switch(value).is_some(),
             Self::HttpUrl => is_http_url(value),
         }
@@ -70,10 +103,28 @@ impl fmt::Display for Rule {
             Self::Whole { min, max, unit: "" } => write!(f, "a whole number, {min} to {max}"),
             Self::Whole { min, max, unit } => write!(f, "a whole number of {unit}, {min} to {max}"),
             Self::Seconds { min, max } => write!(f, "seconds, {min} to {max}, decimals allowed"),
+            Self::Number { min, max } => write!(f, "a number, {min} to {max}, decimals allowed"),
+            Self::NumberOrOff { min, max } => write!(f, "a number, {min} to {max}, decimals allowed, or {OFF}"),
+            Self::Numbers { min, max, count_max } => {
+                write!(f, "1 to {count_max} numbers, {min} to {max}, separated by commas")
+            }
+            Self::Languages => f.write_str("Whisper's language codes or BCP-47 tags, separated by commas"),
             Self::Switch => f.write_str("1, true, yes, on, 0, false, no or off"),
             Self::HttpUrl => f.write_str("an http or https URL"),
         }
     }
+}
+
+/// The word for a threshold that is not applied.
+pub(crate) const OFF: &str = "off";
+
+/// What stands between commas, trimmed; what is empty is left out.
+pub(crate) fn items(value: &str) -> impl Iterator<Item = &str> {
+    value.split(',').map(str::trim).filter(|item| !item.is_empty())
+}
+
+fn is_number(text: &str, min: f64, max: f64) -> bool {
+    text.parse().is_ok_and(|number: f64| (min..=max).contains(&number))
 }
 
 /// What a switch says.
@@ -122,7 +173,13 @@ mod tests {
             unit: "",
         };
         let time = Rule::Seconds { min: 0.1, max: 60.0 };
-        let cases: [(Rule, &[&str], &[&str]); 8] = [
+        let threshold = Rule::NumberOrOff { min: -5.0, max: 0.0 };
+        let temperatures = Rule::Numbers {
+            min: 0.0,
+            max: 2.0,
+            count_max: 3,
+        };
+        let cases: [(Rule, &[&str], &[&str]); 12] = [
             (Rule::Text, &["small", "/models/मराठी"], &["a\0b", "a\nb", "a\u{fffd}"]),
             (
                 Rule::Brokers,
@@ -154,6 +211,26 @@ mod tests {
                 time,
                 &["0.1", "30", "2.5", "60"],
                 &["0", "0.09", "60.1", "NaN", "inf", "30s", "-1", "1,5"],
+            ),
+            (
+                Rule::Number { min: 0.1, max: 10.0 },
+                &["0.1", "1", "1e1"],
+                &["0", "10.1", "NaN", "inf", "off", "1,2"],
+            ),
+            (
+                threshold,
+                &["off", "-1.0", "0", "-.5"],
+                &["none", "OFF", "1", "-6", "NaN"],
+            ),
+            (
+                temperatures,
+                &["0", "0,0.2, 1", "2"],
+                &["0,,1", ",", "0,", "0,1,2,0", "2.1", "-0.1", "0;1", "0 1"],
+            ),
+            (
+                Rule::Languages,
+                &["mr", "mr,hi,en", "mr-IN, HI_in", "yue", "mr,"],
+                &["marathi", "mr,xx", "mr hi", "mr;hi", "-"],
             ),
             (Rule::Switch, &["1", "TRUE", "off", "No"], &["2", "maybe"]),
             (

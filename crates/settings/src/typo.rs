@@ -13,7 +13,9 @@ pub fn warnings(environment: &Environment) -> Vec<String> {
 }
 
 fn warning(name: &str, value: &str) -> Option<String> {
-    if VARIABLES.iter().any(|variable| variable.name == name) || is_service_link(name, value) {
+    // LANGUAGE is gettext's, set on many desktops and by many shells.
+    let is_known = name == "LANGUAGE" || VARIABLES.iter().any(|variable| variable.name == name);
+    if is_known || is_service_link(name, value) {
         return None;
     }
     match VARIABLES.iter().find(|variable| is_one_slip(name, variable.name)) {
@@ -82,6 +84,7 @@ mod tests {
             ("STT_JOBS_TOPIC", "a", None),
             ("KAFKA_CONF_ACKS", "1", None),
             ("HOME", "/root", None),
+            ("LANGUAGE", "en_US:en", None),
             ("HEALTH", "ok", None),
         ] {
             let found = warnings(&Environment::from_pairs([(name, value)]));

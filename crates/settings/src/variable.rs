@@ -59,6 +59,14 @@ const fn whole(min: u64, max: u64, unit: &'static str) -> Rule {
     Rule::Whole { min, max, unit }
 }
 
+const fn number(min: f64, max: f64) -> Rule {
+    Rule::Number { min, max }
+}
+
+const fn threshold(min: f64, max: f64) -> Rule {
+    Rule::NumberOrOff { min, max }
+}
+
 const fn seconds(min: f64, max: f64) -> Rule {
     Rule::Seconds { min, max }
 }
@@ -77,6 +85,12 @@ const COMPUTE_TYPES: Rule = Rule::OneOf(&[
     "float32",
 ]);
 const LOG_LEVELS: Rule = Rule::OneOf(&["off", "error", "warn", "info", "debug", "trace"]);
+const DETAIL_LEVELS: Rule = Rule::OneOf(&["none", "segments", "words"]);
+const TEMPERATURES: Rule = Rule::Numbers {
+    min: 0.0,
+    max: 2.0,
+    count_max: 10,
+};
 const PORT: Rule = whole(0, 65_535, "");
 
 /// Every setting. `KAFKA_CONF_<KEY>` comes on top: any property of librdkafka, see [`crate::KafkaSettings`].
@@ -91,6 +105,25 @@ pub const VARIABLES: &[Variable] = &[
     worker("DEVICE", "cpu", Rule::OneOf(&["cpu", "cuda"]), "What the model runs on; `cuda` needs a build with the feature `cuda`."),
     optional("COMPUTE_TYPE", COMPUTE_TYPES, "Number type of the computation; the model's own when not set."),
     worker("CPU_THREADS", "0", whole(0, 256, "threads"), "Threads of one computation on the CPU; 0 chooses."),
+    worker("BATCH_SIZE", "8", whole(1, 64, "windows"), "Most windows of 30 s, of different jobs, that are computed at once."),
+    worker("RESULT_DETAIL", "none", DETAIL_LEVELS, "How much results tell beyond the text: nothing, segments with their times, or the words in them too."),
+    optional("LANGUAGES", Rule::Languages, "Languages that detection may choose from; all when not set."),
+    worker("VAD_FILTER", "1", Rule::Switch, "Whether audio in which nobody speaks is recognised before transcription, and silences of 2 s and longer are left out."),
+    optional("INITIAL_PROMPT", Rule::Text, "Text that stands before the first window, as if it had been said."),
+    optional("HOTWORDS", Rule::Text, "Words that stand before every window's prompt, so that they are expected."),
+    worker("CONDITION_ON_PREVIOUS_TEXT", "1", Rule::Switch, "Whether the text so far is the prompt of the next window."),
+    worker("BEAM_SIZE", "5", whole(1, 20, ""), "Hypotheses kept at temperature 0."),
+    worker("PATIENCE", "1", number(0.1, 10.0), "Beam search goes on until `BEAM_SIZE` times this many hypotheses are finished."),
+    worker("BEST_OF", "5", whole(1, 20, ""), "Hypotheses sampled at other temperatures."),
+    worker("TEMPERATURE", "0,0.2,0.4,0.6,0.8,1", TEMPERATURES, "Temperatures tried one after another, until a window's text passes the thresholds; above 0 texts differ from run to run."),
+    worker("COMPRESSION_RATIO_THRESHOLD", "2.4", threshold(0.0, 100.0), "A text whose compression ratio is above this repeats itself: next temperature."),
+    worker("COMPRESSION_RATIO_UNIT", "characters", Rule::OneOf(&["characters", "bytes"]), "What the ratio that tells repetition counts: characters treat all scripts alike, bytes are faster-whisper's and misfire on Devanagari."),
+    worker("LOG_PROB_THRESHOLD", "-1", threshold(-100.0, 0.0), "A text whose mean log-probability is below this is doubted: next temperature."),
+    worker("NO_SPEECH_THRESHOLD", "0.6", threshold(0.0, 1.0), "A window whose probability of no speech is above this, and whose text is doubted, is silent."),
+    optional("HALLUCINATION_SILENCE_THRESHOLD", seconds(0.1, 3_600.0), "Silence longer than this is passed where a text beside it seems invented; needs `RESULT_DETAIL=words`."),
+    worker("REPETITION_PENALTY", "1", number(0.1, 10.0), "Penalty on tokens generated before; over 1 penalises."),
+    worker("NO_REPEAT_NGRAM_SIZE", "0", whole(0, 100, "tokens"), "Sequences of so many tokens are not repeated; 0 lets any be."),
+    optional("MAX_NEW_TOKENS", whole(1, 448, "tokens"), "Most tokens generated for a window; half of the model's positions when not set."),
     worker("AUDIO_DOWNLOAD_TIMEOUT", "30", seconds(0.1, 3_600.0), "Time for a download, redirects included."),
     worker("TRANSCRIBE_TIMEOUT", "120", seconds(0.1, 86_400.0), "Time for decoding and transcription together."),
     worker("MAX_AUDIO_BYTES", "26214400", whole(1, 4 << 30, "bytes"), "Largest audio file taken."),

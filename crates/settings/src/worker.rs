@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::read::Reader;
-use crate::{Environment, KafkaSettings, Problem, Problems};
+use crate::{Environment, KafkaSettings, Problem, Problems, TranscriptionSettings, rule};
 
 /// What a model runs on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,7 +30,7 @@ pub struct HubSettings {
 }
 
 /// Everything that the worker is told; defaults, units and ranges are in [`crate::VARIABLES`].
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct WorkerSettings {
     /// Brokers, properties and topics.
     pub kafka: KafkaSettings,
@@ -44,6 +44,8 @@ pub struct WorkerSettings {
     pub compute_type: Option<String>,
     /// `CPU_THREADS`; 0 chooses.
     pub cpu_threads: usize,
+    /// How speech is transcribed.
+    pub transcription: TranscriptionSettings,
     /// `AUDIO_DOWNLOAD_TIMEOUT`.
     pub download_timeout: Duration,
     /// `TRANSCRIBE_TIMEOUT`.
@@ -113,6 +115,7 @@ impl WorkerSettings {
             },
             compute_type: read.optional("COMPUTE_TYPE"),
             cpu_threads: read.whole("CPU_THREADS"),
+            transcription: TranscriptionSettings::read_with(read),
             download_timeout: read.seconds("AUDIO_DOWNLOAD_TIMEOUT"),
             transcribe_timeout: read.seconds("TRANSCRIBE_TIMEOUT"),
             audio_bytes_max: read.whole("MAX_AUDIO_BYTES"),
@@ -149,12 +152,7 @@ fn log_filter(read: &mut Reader<'_>) -> String {
 }
 
 fn list(text: Option<String>) -> Vec<String> {
-    let text = text.unwrap_or_default();
-    text.split(',')
-        .map(str::trim)
-        .filter(|item| !item.is_empty())
-        .map(str::to_owned)
-        .collect()
+    rule::items(&text.unwrap_or_default()).map(str::to_owned).collect()
 }
 
 impl HubSettings {

@@ -90,6 +90,7 @@ fn check_prints_what_is_in_force_and_no_secret() {
         &["--check"],
         &[
             ("WORKER_CONCURRENCY", " 2 "),
+            ("LANGUAGES", "mr-IN, hi"),
             ("HF_TOKEN", "hf_abc"),
             ("KAFKA_CONF_SASL_PASSWORD", "hunter2"),
             ("KAFKA_CONF_CLIENT_ID", "me"),
@@ -99,6 +100,8 @@ fn check_prints_what_is_in_force_and_no_secret() {
     assert_eq!(code, Some(0), "{said}");
     for line in [
         "WORKER_CONCURRENCY=2",
+        "LANGUAGES=mr-IN, hi",
+        "TEMPERATURE=0,0.2,0.4,0.6,0.8,1  (default)",
         "MAX_ATTEMPTS=3  (default)",
         "HF_TOKEN=***",
         "KAFKA_CONF_SASL_PASSWORD=***",
