@@ -1,6 +1,9 @@
 //! How the engine is made.
 
 use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::Options;
 
 /// Where the model runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,7 +30,7 @@ pub const COMPUTE_TYPES: &[&str] = &[
 ];
 
 /// Which model to load, and how.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Config {
     /// Directory of a Whisper model in CTranslate2 form: `model.bin`, `config.json`, `tokenizer.json`, `vocabulary.json`
     /// (or `.txt`), and `preprocessor_config.json` when it has other than 80 mels.
@@ -38,6 +41,14 @@ pub struct Config {
     pub compute_type: Option<String>,
     /// Threads of one call. Default 0: the number of cores, at most 4.
     pub cpu_threads: usize,
+    /// Most windows, of different audios, that go to the network at once. Default 8. Memory: the encoder's view of a window
+    /// takes 1,500 times the model's width in floats, 2 to 8 MB; decoding takes several times that.
+    pub batch_size: usize,
+    /// How long a batch that is not full waits for audios whose next window is not ready yet; nothing is waited for when
+    /// one audio is transcribed alone. Default 10 ms.
+    pub batch_wait: Duration,
+    /// What [`stt_core::Transcribe::transcribe`] does. Default [`Options::recommended`].
+    pub options: Options,
 }
 
 impl Config {
@@ -49,6 +60,9 @@ impl Config {
             device: Device::Cpu,
             compute_type: None,
             cpu_threads: 0,
+            batch_size: 8,
+            batch_wait: Duration::from_millis(10),
+            options: Options::recommended(),
         }
     }
 

@@ -1,12 +1,15 @@
 //! The network, on CTranslate2.
 
-use ct2rs::sys::{self, ComputeType, StorageView, WhisperOptions};
+use ct2rs::sys::{self, ComputeType, DetectionResult, StorageView, WhisperGenerationResult, WhisperOptions};
 
 use crate::config::{COMPUTE_TYPES, Config, Device};
 use crate::files::LoadError;
 use crate::mel::WINDOW_FRAMES;
-use crate::net::{Generated, Net, NetError, Search};
+use crate::net::{Alignment, Generated, Net, NetError, Search};
 use crate::tokens::Tokens;
+
+/// Width of the median filter over the attention that words are found by, as faster-whisper has it.
+const MEDIAN_FILTER: i64 = 7;
 
 /// A loaded model. Calls from several threads queue up inside CTranslate2.
 pub(crate) struct Ct2 {
@@ -67,22 +70,26 @@ fn compute_type(name: Option<&str>) -> Result<ComputeType, LoadError> {
 impl Net for Ct2 {
     type Encoded = StorageView<'static>;
 
-    fn encode(&self, mut window: Vec<f32>) -> Result<Self::Encoded, NetError> {
-        let shape = [1, self.mels(), WINDOW_FRAMES];
-        let view = StorageView::new(&shape, &mut window, sys::Device::CPU).map_err(failed)?;
+    fn encode(&self, windows: &[&[f32]]) -> Result<Self::Encoded, NetError> {
+        let shape = [windows.len(), self.mels(), WINDOW_FRAMES];
+        let mut values = windows.concat();
+        let view = StorageView::new(&shape, &mut values, sys::Device::CPU).map_err(failed)?;
         self.model.encode(&view, false).map_err(failed)
     }
 
-    fn languages(&self, encoded: &Self::Encoded) -> Result<Vec<(u32, f32)>, NetError> {
+    fn languages(&self, encoded: &Self::Encoded) -> Result<Vec<Vec<(u32, f32)>>, NetError> {
         let found = self.model.detect_language(encoded).map_err(failed)?;
-        let first = found.into_iter().next().unwrap_or_default();
-        let known = first
-            .into_iter()
-            .filter_map(|guess| Some((self.tokens.id(&guess.language)?, guess.probability)));
-        Ok(known.collect())
+        let known = |guess: DetectionResult| Some((self.tokens.id(&guess.language)?, guess.probability));
+        let rows = found.into_iter().map(|row| row.into_iter().filter_map(known).collect());
+        Ok(rows.collect())
     }
 
-    fn generate(&self, encoded: &Self::Encoded, prompt: &[u32], search: &Search<'_>) -> Result<Generated, NetError> {
+    fn generate(
+        &self,
+        encoded: &Self::Encoded,
+        prompts: &[&[u32]],
+        search: &Search,
+    ) -> Result<Vec<Generated>, NetError> {
         let sampled = search.temperature > 0.0;
         let options = WhisperOptions {
             beam_size: search.beam_size,
@@ -101,17 +108,42 @@ impl Net for Ct2 {
             suppress_blank: search.suppress_blank,
             suppress_tokens: search.suppress_tokens.iter().map(|id| *id as i32).collect(),
         };
-        let prompt = self.tokens.strings(prompt);
-        let found = self.model.generate(encoded, &[prompt], &options).map_err(failed)?;
-        let nothing = || NetError("CTranslate2 returned no hypothesis".to_owned());
-        let result = found.into_iter().next().ok_or_else(nothing)?;
-        let best = result.sequences_ids.into_iter().next().ok_or_else(nothing)?;
-        Ok(Generated {
-            tokens: best.into_iter().map(|id| id as u32).collect(),
-            score: result.scores.first().copied().ok_or_else(nothing)?,
-            no_speech_prob: result.no_speech_prob,
-        })
+        let prompts: Vec<_> = prompts.iter().map(|prompt| self.tokens.strings(prompt)).collect();
+        let found = self.model.generate(encoded, &prompts, &options).map_err(failed)?;
+        found.into_iter().map(best).collect()
     }
+
+    fn align(
+        &self,
+        encoded: &Self::Encoded,
+        start: &[u32],
+        texts: &[&[u32]],
+        frames: &[usize],
+    ) -> Result<Vec<Alignment>, NetError> {
+        let ids = |ids: &[u32]| ids.iter().map(|id| *id as usize).collect();
+        let texts: Vec<Vec<usize>> = texts.iter().map(|text| ids(text)).collect();
+        let start: Vec<usize> = ids(start);
+        let found = self.model.align(encoded, &start, &texts, frames, MEDIAN_FILTER);
+        let alignment = |row: sys::WhisperAlignmentResult| Alignment {
+            path: row
+                .alignments
+                .iter()
+                .map(|step| (step.token_x as usize, step.frame_x as usize))
+                .collect(),
+            probabilities: row.text_token_probs,
+        };
+        Ok(found.map_err(failed)?.into_iter().map(alignment).collect())
+    }
+}
+
+fn best(result: WhisperGenerationResult) -> Result<Generated, NetError> {
+    let nothing = || NetError("CTranslate2 returned no hypothesis".to_owned());
+    let tokens = result.sequences_ids.into_iter().next().ok_or_else(nothing)?;
+    Ok(Generated {
+        tokens: tokens.into_iter().map(|id| id as u32).collect(),
+        score: result.scores.first().copied().ok_or_else(nothing)?,
+        no_speech_prob: result.no_speech_prob,
+    })
 }
 
 fn failed(error: impl std::fmt::Display) -> NetError {

@@ -5,6 +5,23 @@ use stt_core::Language;
 /// A language and its probability, as one window tells them.
 pub(crate) type Guess = (Language, f32);
 
+/// The most probable of the languages allowed (all, when none is named), with its share of their probability.
+pub(crate) fn likeliest(guesses: impl IntoIterator<Item = Guess>, allowed: &[Language]) -> Option<Guess> {
+    let mut best: Option<Guess> = None;
+    let mut sum = 0.0;
+    for (language, probability) in guesses {
+        if !allowed.is_empty() && !allowed.contains(&language) {
+            continue;
+        }
+        sum += probability;
+        if best.is_none_or(|(_, most)| probability > most) {
+            best = Some((language, probability));
+        }
+    }
+    let share = |(language, probability): Guess| (language, if sum > 0.0 { probability / sum } else { 0.0 });
+    if allowed.is_empty() { best } else { best.map(share) }
+}
+
 /// Takes the guesses of one window after another.
 #[derive(Debug, Default)]
 pub(crate) struct Vote(Vec<Guess>);
@@ -35,6 +52,16 @@ impl Vote {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_what_is_allowed_is_heard_and_shares_the_whole() {
+        let [hi, mr, en, la] = ["hi", "mr", "en", "la"].map(|tag| Language::from_tag(tag).unwrap());
+        let heard = [(la, 0.5), (en, 0.3), (mr, 0.1), (hi, 0.1)];
+        assert_eq!(likeliest(heard, &[]), Some((la, 0.5)));
+        assert_eq!(likeliest(heard, &[hi, en]), Some((en, 0.3 / (0.3 + 0.1))));
+        assert_eq!(likeliest([(la, 0.5)], &[hi]), None, "a model that knows none of them");
+        assert_eq!(likeliest([(hi, 0.0)], &[hi]), Some((hi, 0.0)));
+    }
 
     #[test]
     fn a_sure_window_decides_alone_and_unsure_ones_by_majority() {

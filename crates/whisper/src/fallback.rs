@@ -1,12 +1,11 @@
 //! A window's text at the first temperature that gives a good one.
 
-use stt_core::{Budget, Failure};
+use stt_core::Failure;
 
-use crate::Options;
-use crate::compression::compression_ratio;
-use crate::net::{Generated, Net, Search};
+use crate::compression::{compression_ratio, compression_ratio_of_characters};
+use crate::net::Generated;
+use crate::options::{CompressionUnit, Options};
 use crate::tokens::Tokens;
-use crate::whisper::stopped;
 
 /// A window's text and what speaks for it.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -14,28 +13,36 @@ pub(crate) struct Decoded {
     pub tokens: Vec<u32>,
     pub avg_logprob: f64,
     pub compression_ratio: f64,
+    /// The ratio that decides: in the unit that was asked for.
+    pub repetition: f64,
     pub no_speech_prob: f64,
     /// The temperature tried last.
     pub temperature: f32,
 }
 
 impl Decoded {
-    fn new(generated: Generated, temperature: f32, tokens: &Tokens, options: &Options) -> Self {
+    pub(crate) fn new(generated: Generated, temperature: f32, tokens: &Tokens, options: &Options) -> Self {
         let len = generated.tokens.len() as f64;
         let sum = f64::from(generated.score) * len.powf(f64::from(options.length_penalty));
+        let text = tokens.decode(&generated.tokens);
+        let compression_ratio = compression_ratio(text.trim());
         Self {
             avg_logprob: sum / (len + 1.0),
-            compression_ratio: compression_ratio(tokens.decode(&generated.tokens).trim()),
+            compression_ratio,
+            repetition: match options.compression_unit {
+                CompressionUnit::Bytes => compression_ratio,
+                CompressionUnit::Characters => compression_ratio_of_characters(text.trim()),
+            },
             no_speech_prob: f64::from(generated.no_speech_prob),
             tokens: generated.tokens,
             temperature,
         }
     }
 
-    fn repeats_itself(&self, options: &Options) -> bool {
+    pub(crate) fn repeats_itself(&self, options: &Options) -> bool {
         options
             .compression_ratio_threshold
-            .is_some_and(|most| self.compression_ratio > most)
+            .is_some_and(|most| self.repetition > most)
     }
 
     fn is_doubted(&self, options: &Options) -> bool {
@@ -66,21 +73,14 @@ impl Decoded {
 /// those that do not repeat themselves is taken, or of all.
 ///
 /// Source: `generate_with_fallback` of faster-whisper; Whisper paper, section 4.5.
-pub(crate) fn decode<N: Net>(
-    net: &N,
+pub(crate) fn decode(
     tokens: &Tokens,
-    encoded: &N::Encoded,
-    prompt: &[u32],
     options: &Options,
-    suppress: &[u32],
-    budget: &Budget<'_>,
+    mut generate: impl FnMut(f32) -> Result<Generated, Failure>,
 ) -> Result<Decoded, Failure> {
     let mut tried: Vec<Decoded> = Vec::new();
     for temperature in &options.temperatures {
-        budget.check().map_err(|stop| stopped(stop, budget))?;
-        let search = Search::at(*temperature, options, prompt.len(), suppress);
-        let generated = net.generate(encoded, prompt, &search)?;
-        let decoded = Decoded::new(generated, *temperature, tokens, options);
+        let decoded = Decoded::new(generate(*temperature)?, *temperature, tokens, options);
         if !decoded.is_poor(options) {
             return Ok(decoded);
         }
@@ -118,6 +118,7 @@ mod tests {
             tokens: vec![],
             avg_logprob,
             compression_ratio,
+            repetition: compression_ratio,
             no_speech_prob,
             temperature,
         }

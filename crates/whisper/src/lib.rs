@@ -21,25 +21,37 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod batch;
 mod compression;
 mod config;
+mod counts;
 mod ct2;
+mod desk;
 mod detect;
+mod engine;
 mod fallback;
 mod files;
+mod hallucination;
 mod mel;
 mod net;
 mod options;
+mod pass;
 mod prompt;
 mod seek;
 mod split;
 mod suppress;
 mod tokens;
+mod unicode;
+mod vad;
 mod whisper;
+mod words;
 
-pub use compression::compression_ratio;
+pub use compression::{compression_ratio, compression_ratio_of_characters};
 pub use config::{COMPUTE_TYPES, Config, Device};
+pub use counts::Stats;
 pub use files::LoadError;
 pub use mel::{FRAMES_PER_SECOND, Mel, MelExtractor, WINDOW_FRAMES};
-pub use options::{Options, Task};
+pub use options::{CompressionUnit, InitialPrompt, Options, Task};
+pub use pass::Progress;
+pub use vad::VadOptions;
 pub use whisper::Whisper;

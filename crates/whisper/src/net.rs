@@ -1,5 +1,7 @@
 //! The seam between the algorithm and the network.
 
+use std::sync::Arc;
+
 use stt_core::{ErrorCode, Failure};
 
 use crate::Options;
@@ -10,24 +12,40 @@ pub(crate) const POSITIONS: usize = 448;
 /// Seconds between two timestamp tokens.
 pub(crate) const TIME_PRECISION: f64 = 0.02;
 
-/// A Whisper network: what the algorithm asks of CTranslate2, and of a script in tests.
-pub(crate) trait Net {
-    /// The encoder's view of a window.
-    type Encoded;
+/// A Whisper network: what the algorithm asks of CTranslate2, and of a script in tests. Every call is for a batch: so many
+/// windows, in the same order in what it takes and in what it returns.
+pub(crate) trait Net: Send + Sync {
+    /// The encoder's view of a batch of windows.
+    type Encoded: Send + Sync;
 
-    /// Encodes one window of [`crate::WINDOW_FRAMES`] frames, mel by mel.
-    fn encode(&self, window: Vec<f32>) -> Result<Self::Encoded, NetError>;
+    /// Encodes windows of [`crate::WINDOW_FRAMES`] frames, each mel by mel.
+    fn encode(&self, windows: &[&[f32]]) -> Result<Self::Encoded, NetError>;
 
-    /// The language tokens, most probable first.
-    fn languages(&self, encoded: &Self::Encoded) -> Result<Vec<(u32, f32)>, NetError>;
+    /// The language tokens of each window, most probable first.
+    fn languages(&self, encoded: &Self::Encoded) -> Result<Vec<Vec<(u32, f32)>>, NetError>;
 
-    /// Generates the text of a window after `prompt`.
-    fn generate(&self, encoded: &Self::Encoded, prompt: &[u32], search: &Search<'_>) -> Result<Generated, NetError>;
+    /// Generates the text of each window after its prompt. Prompts of one batch have the same [`Shape`].
+    fn generate(
+        &self,
+        encoded: &Self::Encoded,
+        prompts: &[&[u32]],
+        search: &Search,
+    ) -> Result<Vec<Generated>, NetError>;
+
+    /// Finds the times of each window's text tokens in its first `frames` frames. `start`: `<|startoftranscript|>` and
+    /// what follows it of language and task.
+    fn align(
+        &self,
+        encoded: &Self::Encoded,
+        start: &[u32],
+        texts: &[&[u32]],
+        frames: &[usize],
+    ) -> Result<Vec<Alignment>, NetError>;
 }
 
 /// How text is searched for.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Search<'a> {
+pub(crate) struct Search {
     pub beam_size: usize,
     pub patience: f32,
     pub hypotheses: usize,
@@ -36,17 +54,17 @@ pub(crate) struct Search<'a> {
     pub length_penalty: f32,
     pub repetition_penalty: f32,
     pub no_repeat_ngram_size: usize,
+    /// Of prompt and text together, see [`Shape::room`].
     pub max_length: usize,
     pub max_initial_timestamp_index: usize,
     pub suppress_blank: bool,
-    pub suppress_tokens: &'a [u32],
+    pub suppress_tokens: Arc<[u32]>,
 }
 
-impl<'a> Search<'a> {
+impl Search {
     /// The search of one temperature.
-    pub(crate) fn at(temperature: f32, options: &Options, prompt_len: usize, suppress_tokens: &'a [u32]) -> Self {
+    pub(crate) fn at(temperature: f32, max_length: usize, options: &Options, suppress_tokens: &Arc<[u32]>) -> Self {
         let sampled = temperature > 0.0;
-        let most = options.max_new_tokens.map_or(POSITIONS, |most| prompt_len + most);
         Self {
             beam_size: if sampled { 1 } else { options.beam_size },
             patience: if sampled { 1.0 } else { options.patience },
@@ -55,11 +73,34 @@ impl<'a> Search<'a> {
             length_penalty: options.length_penalty,
             repetition_penalty: options.repetition_penalty,
             no_repeat_ngram_size: options.no_repeat_ngram_size,
-            max_length: most.min(POSITIONS),
+            max_length,
             max_initial_timestamp_index: (options.max_initial_timestamp / TIME_PRECISION).round_ties_even() as usize,
             suppress_blank: options.suppress_blank,
-            suppress_tokens,
+            suppress_tokens: Arc::clone(suppress_tokens),
         }
+    }
+}
+
+/// What the prompts of one batch have in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Shape {
+    /// Number of tokens.
+    pub len: usize,
+    /// Index of the last token of `<|startoftranscript|>` language task `<|notimestamps|>`; a prefix may follow.
+    pub start: usize,
+    /// Whether `<|notimestamps|>` is among them.
+    pub without_timestamps: bool,
+}
+
+impl Shape {
+    /// Tokens that CTranslate2 generates at most, those of a prefix included.
+    pub(crate) fn room(self, max_length: usize) -> usize {
+        (max_length / 2).min(max_length.saturating_sub(self.start))
+    }
+
+    /// The `max_length` with which the text may take all positions behind the prompt, not only half of them.
+    pub(crate) fn whole(self) -> usize {
+        2 * (POSITIONS - self.start)
     }
 }
 
@@ -72,17 +113,33 @@ pub(crate) struct Generated {
     pub no_speech_prob: f32,
 }
 
+/// Where in a window its text tokens are spoken.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Alignment {
+    /// The way through tokens and time: index of a token, and of a step of [`TIME_PRECISION`]. Empty when the window is too
+    /// short to tell.
+    pub path: Vec<(usize, usize)>,
+    /// Probability of each token.
+    pub probabilities: Vec<f32>,
+}
+
 /// The engine failed.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct NetError(pub String);
+
+impl NetError {
+    /// Whether the device had too little memory, so that less at once may succeed.
+    pub(crate) fn is_out_of_memory(&self) -> bool {
+        self.0.to_ascii_lowercase().contains("out of memory")
+    }
+}
 
 impl From<NetError> for Failure {
     /// A CUDA error other than a full memory stays for the life of the process.
     fn from(error: NetError) -> Self {
-        let text = error.0.to_ascii_lowercase();
         let message = "the engine failed on this audio";
-        let failure = if text.contains("cuda") && !text.contains("out of memory") {
+        let failure = if error.0.to_ascii_lowercase().contains("cuda") && !error.is_out_of_memory() {
             Self::fatal(ErrorCode::TranscribeFailed, message)
         } else {
             Self::transient(ErrorCode::TranscribeFailed, message)

@@ -2,6 +2,8 @@
 
 use stt_core::Language;
 
+use crate::vad::VadOptions;
+
 /// What to make of the speech.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Task {
@@ -12,7 +14,35 @@ pub enum Task {
     Translate,
 }
 
-/// Options of a transcription. Names, meanings and defaults are those of faster-whisper's `WhisperModel.transcribe`.
+/// What counts as the length of a text when it is asked how much it repeats itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CompressionUnit {
+    /// Bytes of UTF-8, as faster-whisper has it. A script of three bytes a character, such as Devanagari, compresses better
+    /// than Latin for that alone, so long plain texts seem to repeat themselves.
+    #[default]
+    Bytes,
+    /// Characters: all scripts alike.
+    Characters,
+}
+
+/// Text that stands before the first window, as if it had been said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum InitialPrompt {
+    /// As text, trimmed.
+    Text(String),
+    /// As tokens of the model's vocabulary.
+    Tokens(Vec<u32>),
+}
+
+impl From<&str> for InitialPrompt {
+    fn from(text: &str) -> Self {
+        Self::Text(text.to_owned())
+    }
+}
+
+/// Options of a transcription. Names, meanings and defaults are those of faster-whisper's `WhisperModel.transcribe`; those at
+/// the end, from [`Options::languages`] on, are this crate's own, and their defaults change nothing.
+/// [`Options::recommended`] has what this crate does better.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Options {
     /// The language spoken. Default `None`: detected.
@@ -45,7 +75,7 @@ pub struct Options {
     /// The text so far is forgotten after a window that took a temperature above this. Default 0.5.
     pub prompt_reset_on_temperature: f32,
     /// Text that stands before the first window, as if it had been said. Default none.
-    pub initial_prompt: Option<String>,
+    pub initial_prompt: Option<InitialPrompt>,
     /// Text that the first window's transcript begins with. Default none.
     pub prefix: Option<String>,
     /// Words that stand before every window's prompt; without effect with a prefix. Default none.
@@ -59,6 +89,25 @@ pub struct Options {
     pub without_timestamps: bool,
     /// Latest start of the first segment in a window, in seconds. Default 1.
     pub max_initial_timestamp: f64,
+    /// Whether the times of words are found. A segment then begins and ends with its words. Default false; costs one more
+    /// pass of the decoder over each window's text.
+    pub word_timestamps: bool,
+    /// Punctuation that clings to the word behind it. Default `"'“¿([{-`.
+    pub prepend_punctuations: String,
+    /// Punctuation that clings to the word before it. Default `"'.。,，!！?？:：”)]}、`.
+    pub append_punctuations: String,
+    /// With word timestamps: silence longer than this, in seconds, is passed where a text beside it seems invented. Default
+    /// `None`.
+    pub hallucination_silence_threshold: Option<f64>,
+    /// Whether silences are cut out before transcription; times are those of the whole audio all the same. Nothing is cut
+    /// when `clip_timestamps` are given. Default false.
+    ///
+    /// faster-whisper asks Silero's network what is speech, this crate asks [earshot](https://crates.io/crates/earshot).
+    pub vad_filter: bool,
+    /// How silences are found.
+    pub vad_parameters: VadOptions,
+    /// Length of a window in seconds, 1 to 30. Default `None`: 30.
+    pub chunk_length: Option<u32>,
     /// Whether the language is detected anew in every window. Default false.
     pub multilingual: bool,
     /// Most tokens generated for a window. Default `None`: half of the model's positions.
@@ -70,6 +119,14 @@ pub struct Options {
     pub language_detection_threshold: f32,
     /// Windows that the language is detected from, when none passes the threshold. Default 1.
     pub language_detection_segments: usize,
+    /// Languages that detection may choose from; their probabilities add up to 1. Default empty: all that the model knows.
+    pub languages: Vec<Language>,
+    /// What `compression_ratio_threshold` is held against. [`stt_core::Segment::compression_ratio`] is in bytes always.
+    pub compression_unit: CompressionUnit,
+    /// Whether a text that fills half of the model's positions, where it is cut off, is generated again with all of them,
+    /// and in windows of half the length when they are filled too. Default false: what is cut off may be lost. Without
+    /// effect with `max_new_tokens`.
+    pub whole_context: bool,
 }
 
 impl Default for Options {
@@ -96,11 +153,64 @@ impl Default for Options {
             suppress_tokens: vec![-1],
             without_timestamps: false,
             max_initial_timestamp: 1.0,
+            word_timestamps: false,
+            prepend_punctuations: "\"'“¿([{-".into(),
+            append_punctuations: "\"'.。,，!！?？:：”)]}、".into(),
+            hallucination_silence_threshold: None,
+            vad_filter: false,
+            vad_parameters: VadOptions::default(),
+            chunk_length: None,
             multilingual: false,
             max_new_tokens: None,
             clip_timestamps: vec![0.0],
             language_detection_threshold: 0.5,
             language_detection_segments: 1,
+            languages: vec![],
+            compression_unit: CompressionUnit::Bytes,
+            whole_context: false,
         }
+    }
+}
+
+impl Options {
+    /// The defaults with what keeps text from being lost or invented: voice activity detection, repetition judged alike in
+    /// all scripts, and no text cut off. What speech the model is sure of gives the same text as with the defaults.
+    #[must_use]
+    pub fn recommended() -> Self {
+        Self {
+            vad_filter: true,
+            compression_unit: CompressionUnit::Characters,
+            whole_context: true,
+            ..Self::default()
+        }
+    }
+
+    /// What makes no sense, if anything.
+    pub(crate) fn problem(&self) -> Option<&'static str> {
+        let finite = [self.patience, self.length_penalty, self.repetition_penalty];
+        Some(match self {
+            _ if self.beam_size == 0 => "beam_size must be at least 1",
+            _ if self.best_of == 0 => "best_of must be at least 1",
+            _ if self.temperatures.is_empty() => "there must be a temperature",
+            _ if !self.temperatures.iter().all(|t| *t >= 0.0 && t.is_finite()) => "temperatures must not be negative",
+            _ if !finite.iter().all(|value| value.is_finite()) => "penalties and patience must be finite",
+            _ if self.patience <= 0.0 => "patience must be above 0",
+            _ if self.repetition_penalty <= 0.0 => "repetition_penalty must be above 0",
+            _ if !matches!(self.chunk_length, None | Some(1..=30)) => "chunk_length must be 1 to 30 seconds",
+            _ if self.max_new_tokens == Some(0) => "max_new_tokens must be at least 1",
+            _ if !self.clip_timestamps.iter().all(|clip| *clip >= 0.0 && clip.is_finite()) => {
+                "clip_timestamps must not be negative"
+            }
+            _ if self.max_initial_timestamp.is_nan() || self.max_initial_timestamp < 0.0 => {
+                "max_initial_timestamp must not be negative"
+            }
+            _ => return None,
+        })
+    }
+
+    /// Whether the whole audio is asked for.
+    #[allow(dead_code)]
+    pub(crate) fn is_whole(&self) -> bool {
+        matches!(self.clip_timestamps[..], [] | [0.0])
     }
 }

@@ -1,6 +1,6 @@
 //! What stands before a window's text.
 
-use crate::net::POSITIONS;
+use crate::net::{POSITIONS, Shape};
 use crate::tokens::Tokens;
 
 /// Most tokens of the text so far, of hotwords, and of a prefix, each.
@@ -21,11 +21,18 @@ pub(crate) struct Prompt<'a> {
     pub hotwords: Option<&'a str>,
 }
 
+/// A prompt, and what it has in common with those that may go in one batch with it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Built {
+    pub tokens: Vec<u32>,
+    pub shape: Shape,
+}
+
 impl Prompt<'_> {
     /// `<|startofprev|>` hotwords previous `<|startoftranscript|>` language task [`<|notimestamps|>`] prefix.
     ///
     /// Source: `get_prompt` of faster-whisper.
-    pub(crate) fn build(&self, tokens: &Tokens) -> Vec<u32> {
+    pub(crate) fn build(&self, tokens: &Tokens) -> Built {
         let part = |text: &str| {
             let mut ids = tokens.encode(&format!(" {}", text.trim()));
             ids.truncate(PART_MAX);
@@ -40,22 +47,31 @@ impl Prompt<'_> {
         if self.without_timestamps {
             start.push(tokens.no_timestamps);
         }
+        let task_len = start.len();
         if let Some(prefix) = prefix {
             if !self.without_timestamps {
                 start.push(tokens.timestamp_begin());
             }
             start.extend(prefix);
         }
-        if self.previous.is_empty() && hotwords.is_none() {
-            return start;
+        let mut prompt = vec![];
+        if !self.previous.is_empty() || hotwords.is_some() {
+            let hotwords = hotwords.unwrap_or_default();
+            let room = (POSITIONS - TEXT_MIN).saturating_sub(1 + hotwords.len() + start.len());
+            let kept = self.previous.len().min(PART_MAX).min(room);
+            prompt.push(tokens.sot_prev);
+            prompt.extend(hotwords);
+            prompt.extend(&self.previous[self.previous.len() - kept..]);
         }
-        let hotwords = hotwords.unwrap_or_default();
-        let room = (POSITIONS - TEXT_MIN).saturating_sub(1 + hotwords.len() + start.len());
-        let kept = self.previous.len().min(PART_MAX).min(room);
-        let mut prompt = vec![tokens.sot_prev];
-        prompt.extend(hotwords);
-        prompt.extend(&self.previous[self.previous.len() - kept..]);
+        let start_at = prompt.len() + task_len - 1;
         prompt.extend(start);
-        prompt
+        Built {
+            shape: Shape {
+                len: prompt.len(),
+                start: start_at,
+                without_timestamps: self.without_timestamps,
+            },
+            tokens: prompt,
+        }
     }
 }

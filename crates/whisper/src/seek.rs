@@ -1,6 +1,6 @@
 //! Which windows of the audio are to be transcribed.
 
-use crate::mel::{FRAMES_PER_SECOND, WINDOW_FRAMES};
+use crate::mel::FRAMES_PER_SECOND;
 use crate::split::Window;
 
 /// The place reached in the clips of an audio. Source: the loop of `generate_segments` of faster-whisper.
@@ -10,12 +10,13 @@ pub(crate) struct Seek {
     clips: Vec<(usize, usize)>,
     clip: usize,
     content_frames: usize,
+    window_frames: usize,
     /// The frame that the next window begins with.
     pub at: usize,
 }
 
 impl Seek {
-    pub(crate) fn new(clip_timestamps: &[f64], content_frames: usize) -> Self {
+    pub(crate) fn new(clip_timestamps: &[f64], content_frames: usize, window_frames: usize) -> Self {
         let frame = |seconds: &f64| (seconds * FRAMES_PER_SECOND as f64).round_ties_even() as usize;
         let mut points: Vec<usize> = clip_timestamps.iter().map(frame).collect();
         if points.is_empty() {
@@ -30,6 +31,7 @@ impl Seek {
             clips,
             clip: 0,
             content_frames,
+            window_frames,
             at,
         }
     }
@@ -41,7 +43,7 @@ impl Seek {
             let end = end.min(self.content_frames);
             self.at = self.at.max(start);
             if self.at < end {
-                let frames = WINDOW_FRAMES.min(end - self.at);
+                let frames = self.window_frames.min(end - self.at);
                 return Some(Window { seek: self.at, frames });
             }
             self.clip += 1;
@@ -57,7 +59,7 @@ mod tests {
     use super::*;
 
     fn windows(clips: &[f64], content_frames: usize) -> Vec<(usize, usize)> {
-        let mut seek = Seek::new(clips, content_frames);
+        let mut seek = Seek::new(clips, content_frames, 3000);
         let mut found = vec![];
         while let Some(window) = seek.window() {
             found.push((window.seek, window.frames));

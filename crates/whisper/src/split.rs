@@ -22,11 +22,21 @@ pub(crate) struct Piece {
     pub tokens: Vec<u32>,
 }
 
+/// What a window's tokens come to.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Split {
+    pub pieces: Vec<Piece>,
+    /// The frame that the next window begins with.
+    pub next: usize,
+    /// Whether a single timestamp ends the window, behind which nobody speaks.
+    pub single_ending: bool,
+}
+
 /// Splits at each pair of timestamps. Text behind the last pair is not finished: the next window begins there, unless a
 /// single timestamp ends the window, behind which nobody speaks. Without a pair the window is one segment.
 ///
 /// Source: `_split_segments_by_timestamps` of faster-whisper.
-pub(crate) fn split(tokens: &[u32], timestamp_begin: u32, window: Window) -> (Vec<Piece>, usize) {
+pub(crate) fn split(tokens: &[u32], timestamp_begin: u32, window: Window) -> Split {
     let offset = window.seek as f64 * 0.01;
     let is_timestamp = |token: &u32| *token >= timestamp_begin;
     // Text where a timestamp should stand counts as the window's beginning, not as a time long before it.
@@ -34,6 +44,10 @@ pub(crate) fn split(tokens: &[u32], timestamp_begin: u32, window: Window) -> (Ve
     let time = |token: u32| offset + f64::from(position(token)) * TIME_PRECISION;
     let whole = window.seek + window.frames;
 
+    let single_ending = match tokens {
+        [.., before, last] => !is_timestamp(before) && is_timestamp(last),
+        _ => false,
+    };
     let mut cuts: Vec<usize> = (1..tokens.len())
         .filter(|at| is_timestamp(&tokens[*at]) && is_timestamp(&tokens[at - 1]))
         .collect();
@@ -51,12 +65,12 @@ pub(crate) fn split(tokens: &[u32], timestamp_begin: u32, window: Window) -> (Ve
             end: offset + duration,
             tokens: tokens.to_vec(),
         };
-        return (vec![piece], whole);
+        return Split {
+            pieces: vec![piece],
+            next: whole,
+            single_ending,
+        };
     }
-    let single_ending = match tokens {
-        [.., before, last] => !is_timestamp(before) && is_timestamp(last),
-        _ => false,
-    };
     if single_ending {
         cuts.push(tokens.len());
     }
@@ -71,12 +85,17 @@ pub(crate) fn split(tokens: &[u32], timestamp_begin: u32, window: Window) -> (Ve
         });
         from = to;
     }
-    if single_ending {
-        return (pieces, whole);
-    }
-    // A pair of zeros would begin the same window again, for ever.
     let advanced = position(tokens[from - 1]) as usize * FRAMES_PER_TIMESTAMP;
-    (pieces, if advanced == 0 { whole } else { window.seek + advanced })
+    Split {
+        pieces,
+        // A pair of zeros would begin the same window again, for ever.
+        next: if single_ending || advanced == 0 {
+            whole
+        } else {
+            window.seek + advanced
+        },
+        single_ending,
+    }
 }
 
 #[cfg(test)]
@@ -90,7 +109,9 @@ mod tests {
             seek: 500,
             frames: 3000,
         };
-        let (found, next) = split(tokens, T, window);
+        let Split {
+            pieces: found, next, ..
+        } = split(tokens, T, window);
         let found: Vec<_> = found
             .iter()
             .map(|piece| (piece.start, piece.end, piece.tokens.as_slice()))

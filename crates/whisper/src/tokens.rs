@@ -110,10 +110,30 @@ impl Tokens {
             })
     }
 
+    /// Those of them that are text.
+    pub(crate) fn text(&self, tokens: &[u32]) -> Vec<u32> {
+        tokens.iter().copied().filter(|token| *token < self.eot).collect()
+    }
+
+    /// Those of them that the model knows.
+    pub(crate) fn known(&self, tokens: &[u32]) -> Vec<u32> {
+        tokens
+            .iter()
+            .copied()
+            .filter(|token| (*token as usize) < self.len())
+            .collect()
+    }
+
+    /// Takes tokens off the end until no character is broken off there.
+    pub(crate) fn drop_broken_end(&self, tokens: &mut Vec<u32>) {
+        while self.decode(tokens).ends_with('\u{fffd}') {
+            tokens.pop();
+        }
+    }
+
     /// The text of tokens; specials and timestamps give none.
     pub(crate) fn decode(&self, tokens: &[u32]) -> String {
-        let text: Vec<u32> = tokens.iter().copied().filter(|token| *token < self.eot).collect();
-        self.tokenizer.decode(&text, true).unwrap_or_else(|error| {
+        self.tokenizer.decode(&self.text(tokens), true).unwrap_or_else(|error| {
             log::error!("tokens that cannot be decoded: {error}");
             String::new()
         })

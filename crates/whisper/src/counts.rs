@@ -1,0 +1,71 @@
+//! What the engine did so far.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Only ever rises.
+#[derive(Debug, Default)]
+pub(crate) struct Count(AtomicU64);
+
+impl Count {
+    pub(crate) fn add(&self, more: usize) {
+        self.0.fetch_add(more as u64, Ordering::Relaxed);
+    }
+
+    fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Counts {
+    pub windows: Count,
+    pub encoded: Count,
+    pub batches: Count,
+    pub generated: Count,
+    pub batches_failed: Count,
+    pub fallbacks: Count,
+    pub silent: Count,
+    pub capped: Count,
+    pub no_speech: Count,
+}
+
+/// What an engine did since it was loaded: counters that only rise, to be shown as metrics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Windows (of up to 30 s) transcribed.
+    pub windows: u64,
+    /// Windows encoded. As many as transcribed, and more by those that parted from their batch: CTranslate2's view of a
+    /// batch cannot be cut, so a window that needs another temperature than its mates is encoded again.
+    pub encoded: u64,
+    /// Calls that generated text.
+    pub batches: u64,
+    /// Windows in those calls; over `batches`, the mean size of a batch.
+    pub generated: u64,
+    /// Batches that failed and were tried again in parts.
+    pub batches_failed: u64,
+    /// Windows decoded again at a further temperature.
+    pub fallbacks: u64,
+    /// Windows passed as silent, by the model's own probability.
+    pub silent: u64,
+    /// Windows whose text filled half of the positions, and was decoded again with all of them.
+    pub capped: u64,
+    /// Audios in which voice activity detection found nobody speak.
+    pub no_speech: u64,
+}
+
+impl Counts {
+    pub(crate) fn stats(&self) -> Stats {
+        Stats {
+            windows: self.windows.get(),
+            encoded: self.encoded.get(),
+            batches: self.batches.get(),
+            generated: self.generated.get(),
+            batches_failed: self.batches_failed.get(),
+            fallbacks: self.fallbacks.get(),
+            silent: self.silent.get(),
+            capped: self.capped.get(),
+            no_speech: self.no_speech.get(),
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! Placeholder.
+/// How silences are found.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct VadOptions {}
