@@ -7,6 +7,7 @@ mod engine;
 mod error;
 mod health;
 mod http;
+mod idle;
 mod logger;
 mod plan;
 mod run;
@@ -42,7 +43,11 @@ fn main() -> ExitCode {
         },
         Command::Run(options) => match Plan::read(&environment) {
             Ok(plan) => {
+                let spinning = idle::threads_sleep(&environment);
                 logger::start(&plan.settings.log_filter);
+                if let Some(error) = spinning {
+                    log::warn!("idle threads of computations will spin: {error}");
+                }
                 let code = report(run::run(plan, &environment, &options));
                 // By now every file is removed and every commit made. Threads of native code may still be at work, and
                 // must not have the ground pulled away beneath them as an ordinary exit would do.

@@ -2,14 +2,16 @@
 
 use std::sync::Arc;
 
-use stt_core::{Budget, ErrorCode, Failure, Language, Pcm, Transcript};
+use stt_core::{Budget, ErrorCode, Failure, Language, Pcm, Segment, Transcript};
 
 use crate::desk::Desk;
 use crate::mel::MelExtractor;
 use crate::net::Net;
 use crate::options::Options;
 use crate::pass::{Pass, Progress, stopped};
+use crate::timeline::{self, TimeMap};
 use crate::tokens::Tokens;
+use crate::vad;
 
 pub(crate) struct Engine<N: Net> {
     pub desk: Desk<N>,
@@ -30,20 +32,43 @@ impl<N: Net> Engine<N> {
             return Err(Failure::permanent(ErrorCode::TranscribeFailed, problem));
         }
         budget.check().map_err(|stop| stopped(stop, budget))?;
-        let mel = self.extractor.extract(&pcm.samples);
-        let mut transcript = self.transcribe_mel(&mel, options, budget, progress)?;
-        transcript.duration_sec = pcm.duration().as_secs_f64();
-        Ok(transcript)
+        let duration_sec = pcm.duration().as_secs_f64();
+        if !options.vad_filter || !options.is_whole() {
+            let found = self.transcribe_all(&pcm.samples, options, budget, progress)?;
+            return Ok(Transcript { duration_sec, ..found });
+        }
+        let spans = vad::speech(&pcm.samples, &options.vad_parameters);
+        if spans.is_empty() {
+            self.desk.counts.no_speech.add(1);
+            return Ok(Transcript {
+                language: options.language,
+                duration_sec,
+                ..Transcript::default()
+            });
+        }
+        let (speech, map) = (timeline::collect(&pcm.samples, &spans), TimeMap::new(&spans));
+        let mut restored = |told: Progress<'_>| {
+            let mut segments = told.segments.to_vec();
+            segments.iter_mut().for_each(|segment| restore(segment, &map));
+            progress(Progress {
+                segments: &segments,
+                ..told
+            });
+        };
+        let mut found = self.transcribe_all(&speech, options, budget, &mut restored)?;
+        found.segments.iter_mut().for_each(|segment| restore(segment, &map));
+        Ok(Transcript { duration_sec, ..found })
     }
 
-    fn transcribe_mel(
+    fn transcribe_all(
         &self,
-        mel: &crate::Mel,
+        samples: &[f32],
         options: &Options,
         budget: &Budget<'_>,
         progress: &mut dyn FnMut(Progress<'_>),
     ) -> Result<Transcript, Failure> {
-        let mut pass = Pass::new(self, mel, options, budget);
+        let mel = self.extractor.extract(samples);
+        let mut pass = Pass::new(self, &mel, options, budget);
         let Some((language, language_probability)) = pass.language()? else {
             return Ok(Transcript::default());
         };
@@ -75,3 +100,18 @@ impl<N: Net> Engine<N> {
         Ok(vec![token, self.tokens.task(options.task)])
     }
 }
+
+/// Brings a segment from the audio without its silences back into the whole.
+fn restore(segment: &mut Segment, map: &TimeMap) {
+    for word in &mut segment.words {
+        (word.start_sec, word.end_sec) = map.word(word.start_sec, word.end_sec);
+    }
+    (segment.start_sec, segment.end_sec) = match &segment.words[..] {
+        [] => map.segment(segment.start_sec, segment.end_sec),
+        [first, .., last] => (first.start_sec, last.end_sec),
+        [only] => (only.start_sec, only.end_sec),
+    };
+}
+
+#[cfg(test)]
+mod tests;

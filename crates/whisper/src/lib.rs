@@ -40,9 +40,11 @@ mod prompt;
 mod seek;
 mod split;
 mod suppress;
+mod timeline;
 mod tokens;
 mod unicode;
 mod vad;
+mod voice;
 mod whisper;
 mod words;
 

@@ -75,13 +75,19 @@ impl<'a, N: Net> Pass<'a, N> {
         let first = self.options.clip_timestamps.first().copied().unwrap_or_default();
         let start = (first * FRAMES_PER_SECOND as f64) as usize;
         let start = if start < content { start } else { 0 };
+        // faster-whisper hears one frame of the padding, too.
+        let end = if self.options.encode_once {
+            content
+        } else {
+            self.mel.frames()
+        };
         let mut vote = Vote::default();
         for number in 0..self.options.language_detection_segments.max(1) {
             let seek = start + number * self.window_frames;
-            if seek >= content {
+            if seek >= end || content == 0 {
                 break;
             }
-            let frames = self.window_frames.min(content - seek);
+            let frames = self.window_frames.min(end - seek);
             if let Some(guess) = self.hear(Window { seek, frames })?
                 && let Some((language, probability)) = vote.hear(guess, self.options.language_detection_threshold)
             {

@@ -167,3 +167,27 @@ fn a_model_that_is_none_and_a_port_that_is_taken_are_named() {
         "{said}"
     );
 }
+
+#[test]
+fn threads_without_work_sleep_unless_told_otherwise() {
+    let broker = nowhere();
+    for (given, wanted) in [(None, "PASSIVE"), (Some("ACTIVE"), "ACTIVE")] {
+        let model = fixture("model");
+        let mut variables = vec![
+            ("MODEL_SIZE", model.to_str().unwrap()),
+            ("KAFKA_BOOTSTRAP_SERVERS", &broker),
+            ("METRICS_PORT", "0"),
+            ("HEALTH_PORT", "0"),
+        ];
+        variables.extend(given.map(|policy| ("OMP_WAIT_POLICY", policy)));
+        let mut worker = Worker::start(&[], &variables);
+        worker.says("metrics on port");
+        let environment = std::fs::read_to_string(format!("/proc/{}/environ", worker.id())).unwrap();
+        let policy = environment
+            .split('\0')
+            .find_map(|pair| pair.strip_prefix("OMP_WAIT_POLICY="));
+        assert_eq!(policy, Some(wanted));
+        worker.signal(rustix::process::Signal::TERM);
+        assert_eq!(worker.end().code(), Some(0), "{}", worker.said);
+    }
+}

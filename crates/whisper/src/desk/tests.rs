@@ -27,8 +27,10 @@ struct CountingNet {
     /// Windows that fit into its memory.
     memory: Option<usize>,
     /// Tells that a call has begun, and holds it until told to go on.
-    gate: Option<(Mutex<mpsc::Sender<()>>, Mutex<mpsc::Receiver<()>>)>,
+    gate: Option<Gate>,
 }
+
+type Gate = (Mutex<mpsc::Sender<()>>, Mutex<mpsc::Receiver<()>>);
 
 impl Net for CountingNet {
     type Encoded = Seen;
