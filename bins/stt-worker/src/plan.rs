@@ -4,10 +4,13 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use stt_audio::{AddressRule, DecodeConfig, FetchConfig};
-use stt_core::{Backoff, Limits};
+use stt_core::{Backoff, DetailLevel, Limits};
 use stt_hub::HubConfig;
 use stt_kafka::{Connection, PublishConfig, SourceConfig};
-use stt_settings::{Device, Environment, Problem, Problems, WorkerSettings, kafka_conf_variable};
+use stt_settings::{
+    Device, Environment, Problem, Problems, TranscriptionSettings, WorkerSettings, kafka_conf_variable,
+};
+use stt_whisper::{CompressionUnit, InitialPrompt, Options};
 
 const ALLOW_RULE: &str = "must be host names, IP addresses and ranges such as 10.0.0.0/8, separated by commas";
 
@@ -102,8 +105,7 @@ impl Plan {
         }
     }
 
-    /// What the model runs on. How it transcribes is in `settings.transcription`, which is not mapped to the engine's
-    /// options yet.
+    /// What the model runs on, and how it transcribes.
     pub(crate) fn engine(&self, model_dir: &Path) -> stt_whisper::Config {
         stt_whisper::Config {
             device: match self.settings.device {
@@ -112,6 +114,8 @@ impl Plan {
             },
             compute_type: self.settings.compute_type.clone(),
             cpu_threads: self.settings.cpu_threads,
+            batch_size: self.settings.transcription.batch_size,
+            options: options(&self.settings.transcription),
             ..stt_whisper::Config::new(model_dir)
         }
     }
@@ -136,6 +140,34 @@ impl Plan {
             leave_wait: crate::signals::LEAVE_WAIT,
             ..stt_pipeline::Config::default()
         }
+    }
+}
+
+/// What of a transcription an operator decides; the rest is as recommended.
+fn options(settings: &TranscriptionSettings) -> Options {
+    Options {
+        languages: settings.languages.clone(),
+        vad_filter: settings.vad_filter,
+        beam_size: settings.beam_size,
+        patience: settings.patience,
+        best_of: settings.best_of,
+        temperatures: settings.temperatures.clone(),
+        initial_prompt: settings.initial_prompt.as_deref().map(InitialPrompt::from),
+        hotwords: settings.hotwords.clone(),
+        condition_on_previous_text: settings.condition_on_previous_text,
+        compression_ratio_threshold: settings.compression_ratio_threshold,
+        compression_unit: match settings.compression_ratio_unit {
+            stt_settings::CompressionUnit::Characters => CompressionUnit::Characters,
+            stt_settings::CompressionUnit::Bytes => CompressionUnit::Bytes,
+        },
+        log_prob_threshold: settings.log_prob_threshold,
+        no_speech_threshold: settings.no_speech_threshold,
+        hallucination_silence_threshold: settings.hallucination_silence_threshold.map(|time| time.as_secs_f64()),
+        repetition_penalty: settings.repetition_penalty,
+        no_repeat_ngram_size: settings.no_repeat_ngram_size,
+        max_new_tokens: settings.max_new_tokens,
+        word_timestamps: settings.detail == DetailLevel::Words,
+        ..Options::recommended()
     }
 }
 

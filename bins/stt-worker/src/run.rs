@@ -1,6 +1,6 @@
 //! From settings to a running worker, step by step, and to its end.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use stt_audio::{FfmpegDecode, HttpFetch};
@@ -8,6 +8,7 @@ use stt_core::SystemClock;
 use stt_kafka::{KafkaPublish, KafkaSource};
 use stt_pipeline::{Parts, Report, Stopping};
 use stt_settings::Environment;
+use stt_whisper::Whisper;
 
 use crate::args::Options;
 use crate::brokers::Embedded;
@@ -30,7 +31,8 @@ pub(crate) fn run(mut plan: Plan, environment: &Environment, options: &Options) 
     signals::listen(&stopping, plan.settings.shutdown_grace).map_err(Error::Signals)?;
     let tmp_dir = TmpDir::make(&plan.settings.tmp_dir)?;
     let health = Arc::new(Health::starting("starting"));
-    open_ports(&plan, &health)?;
+    let engine = Arc::new(OnceLock::new());
+    open_ports(&plan, &health, Arc::clone(&engine))?;
 
     let embedded = options
         .embedded_broker
@@ -43,7 +45,8 @@ pub(crate) fn run(mut plan: Plan, environment: &Environment, options: &Options) 
 
     health.step("loading the model");
     let shared = Arc::clone(&plan);
-    let transcribe = signals::unless_stopped(&stopping, move || engine::load(&shared))??;
+    let transcribe = Arc::new(signals::unless_stopped(&stopping, move || engine::load(&shared))??);
+    engine.get_or_init(|| Arc::clone(&transcribe));
     health.step("waiting for kafka");
     let shared = Arc::clone(&plan);
     signals::unless_stopped(&stopping, move || {
@@ -53,7 +56,7 @@ pub(crate) fn run(mut plan: Plan, environment: &Environment, options: &Options) 
     let parts = Parts {
         fetch: Arc::new(HttpFetch::new(plan.fetch(tmp_dir.path())).map_err(|error| Error::Fetch(error.into()))?),
         decode: Arc::new(FfmpegDecode::new(plan.decode())),
-        transcribe: Arc::new(transcribe),
+        transcribe,
         publish: Arc::new(KafkaPublish::new(&plan.connection(), plan.publish()).map_err(Error::Kafka)?),
         clock: Arc::new(SystemClock),
         dice: fastrand::f64,
@@ -76,16 +79,21 @@ pub(crate) fn run(mut plan: Plan, environment: &Environment, options: &Options) 
 }
 
 /// Metrics and health, from here to the end of the process.
-fn open_ports(plan: &Plan, health: &Arc<Health>) -> Result<(), Error> {
+fn open_ports(plan: &Plan, health: &Arc<Health>, engine: Arc<OnceLock<Arc<Whisper>>>) -> Result<(), Error> {
     let port = |what, port| move |source| Error::Port { what, port, source };
     let metrics = telemetry::install()?;
     let wanted = plan.settings.metrics_port;
     let metrics_port = http::serve("metrics", wanted, move |path| match path {
-        "/metrics" => Answer {
-            status: 200,
-            content_type: "text/plain; version=0.0.4; charset=utf-8",
-            body: metrics.render(),
-        },
+        "/metrics" => {
+            if let Some(engine) = engine.get() {
+                telemetry::engine(engine.stats());
+            }
+            Answer {
+                status: 200,
+                content_type: "text/plain; version=0.0.4; charset=utf-8",
+                body: metrics.render(),
+            }
+        }
         _ => Answer::text(404, "/metrics  for Prometheus\n"),
     })
     .map_err(port("metrics", wanted))?;

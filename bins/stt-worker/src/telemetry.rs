@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use metrics::{Unit, describe_gauge, gauge};
+use metrics::{Unit, counter, describe_counter, describe_gauge, gauge};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
 use stt_core::{Clock as _, SystemClock};
+use stt_whisper::Stats;
 
 use crate::error::Error;
 
@@ -53,6 +54,61 @@ fn describe() {
         Unit::Seconds,
         "Time that loading the model took."
     );
+    for (name, what) in ENGINE {
+        describe_counter!(name, what);
+    }
+}
+
+/// The engine's own counts, in the order of [`counts`].
+const ENGINE: [(&str, &str); 9] = [
+    ("stt_engine_windows_total", "Windows, of up to 30 s, transcribed."),
+    (
+        "stt_engine_encoded_total",
+        "Windows encoded; more than transcribed, by those that parted from their batch.",
+    ),
+    ("stt_engine_batches_total", "Calls that generated text."),
+    (
+        "stt_engine_batched_windows_total",
+        "Windows in those calls; over the calls, the mean size of a batch.",
+    ),
+    (
+        "stt_engine_batches_failed_total",
+        "Batches that failed and were tried again in parts.",
+    ),
+    (
+        "stt_engine_fallbacks_total",
+        "Windows decoded again at a higher temperature.",
+    ),
+    (
+        "stt_engine_silent_windows_total",
+        "Windows that the model itself found silent.",
+    ),
+    (
+        "stt_engine_capped_windows_total",
+        "Windows whose text filled half of the model's positions and was generated again with all of them.",
+    ),
+    ("stt_engine_no_speech_total", "Audios in which nobody speaks."),
+];
+
+/// What the engine did so far.
+pub(crate) fn engine(stats: Stats) {
+    for ((name, _), count) in ENGINE.into_iter().zip(counts(stats)) {
+        counter!(name).absolute(count);
+    }
+}
+
+fn counts(stats: Stats) -> [u64; ENGINE.len()] {
+    [
+        stats.windows,
+        stats.encoded,
+        stats.batches,
+        stats.generated,
+        stats.batches_failed,
+        stats.fallbacks,
+        stats.silent,
+        stats.capped,
+        stats.no_speech,
+    ]
 }
 
 pub(crate) fn loaded(model: &str, took: Duration) {

@@ -100,10 +100,11 @@ impl Whisper {
 }
 
 impl Transcribe for Whisper {
-    /// With [`Config::options`], and the language that the request tells.
+    /// With [`Config::options`], and the language and the words that the request tells.
     fn transcribe(&self, pcm: &Pcm, request: &TranscribeRequest, budget: &Budget<'_>) -> Result<Transcript, Failure> {
         let options = Options {
             language: request.language.or(self.options.language),
+            word_timestamps: request.words || self.options.word_timestamps,
             ..self.options.clone()
         };
         self.transcribe_with(pcm, &options, budget)

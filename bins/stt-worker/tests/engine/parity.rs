@@ -2,14 +2,14 @@
 //! scores, words, language, field by field.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
-use stt_audio::{DecodeConfig, FfmpegDecode};
-use stt_core::{Budget, Cancel, Decode, Fetched, Language, Pcm, SystemClock, Transcript};
+use stt_core::{Budget, Cancel, Language, Pcm, SystemClock, Transcript};
 use stt_whisper::{Config, InitialPrompt, Options, Task, Whisper};
+
+use crate::clips::{Clips, Part, fixtures};
 
 #[derive(Deserialize)]
 struct Goldens {
@@ -24,24 +24,6 @@ struct Case {
     language_probability: f64,
     duration: f64,
     segments: Vec<GoldenSegment>,
-}
-
-/// A piece of a case's audio.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Part {
-    File {
-        file: String,
-        from: Option<f64>,
-        to: Option<f64>,
-    },
-    Silence {
-        silence: f64,
-    },
-    Noise {
-        noise: f64,
-        gain: f64,
-    },
 }
 
 #[derive(Deserialize)]
@@ -64,54 +46,6 @@ struct GoldenWord {
     end: f64,
     word: String,
     probability: f64,
-}
-
-fn fixtures() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures")
-}
-
-/// The clips of `fixtures/audio`, each decoded once.
-#[derive(Default)]
-struct Clips(BTreeMap<String, Vec<f32>>);
-
-impl Clips {
-    fn clip(&mut self, name: &str) -> &[f32] {
-        self.0.entry(name.to_owned()).or_insert_with(|| {
-            let media = std::fs::read(fixtures().join("audio").join(name)).expect("a clip of the fixtures");
-            let cancel = Cancel::default();
-            let budget = Budget::new(&SystemClock, &cancel, Duration::from_secs(60));
-            let pcm = FfmpegDecode::new(DecodeConfig::default()).decode(&Fetched::Memory(media), &budget);
-            pcm.expect("a clip that can be decoded").samples
-        })
-    }
-
-    fn samples(&mut self, parts: &[Part]) -> Vec<f32> {
-        let at = |seconds: f64| (seconds * 16_000.0).round() as usize;
-        let mut samples = vec![];
-        for part in parts {
-            match part {
-                Part::File { file, from, to } => {
-                    let clip = self.clip(file);
-                    let to = to.map_or(clip.len(), at).min(clip.len());
-                    samples.extend(&clip[from.map_or(0, at)..to]);
-                }
-                Part::Silence { silence } => samples.extend(vec![0.0; at(*silence)]),
-                Part::Noise { noise, gain } => samples.extend(self::noise(at(*noise), *gain)),
-            }
-        }
-        samples
-    }
-}
-
-/// The noise of `fixtures/recipe/goldens.py`.
-fn noise(len: usize, gain: f64) -> impl Iterator<Item = f32> {
-    let mut state = 1u64;
-    (0..len).map(move |_| {
-        state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1_442_695_040_888_963_407);
-        (((state >> 40) as f64 / 8_388_608.0 - 1.0) * gain) as f32
-    })
 }
 
 /// faster-whisper's keyword arguments as options.

@@ -1,0 +1,6 @@
+//! The engine on the model and the clips of `fixtures`: where there is a decoder too.
+
+mod batching;
+mod clips;
+mod parity;
+mod recommended;
