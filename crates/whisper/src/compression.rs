@@ -49,4 +49,31 @@ mod tests {
         }
         assert!(compression_ratio(&"no no no no ".repeat(20)) > 2.4);
     }
+
+    /// The clips' own sentences, 40 words one after another, and one of them five times.
+    #[test]
+    fn plain_devanagari_is_no_loop_when_characters_count_and_a_loop_is_one_still() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fixtures/audio/transcripts.json");
+        let clips: serde_json::Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+        for (tag, bytes_misfire) in [("en", false), ("hi", true), ("mr", true)] {
+            let clips = clips
+                .as_object()
+                .unwrap()
+                .iter()
+                .filter(|(name, _)| name.starts_with(tag));
+            let spoken: Vec<_> = clips.filter_map(|(_, clip)| clip["spoken"].as_str()).collect();
+            let plain: Vec<_> = spoken.iter().flat_map(|text| text.split(' ')).take(40).collect();
+            let plain = plain.join(" ");
+            assert_eq!(
+                compression_ratio(&plain) > 2.4,
+                bytes_misfire,
+                "{tag}: {}",
+                compression_ratio(&plain)
+            );
+            let ratio = compression_ratio_of_characters(&plain);
+            assert!(ratio < 1.7, "{tag}: {ratio}");
+            let ratio = compression_ratio_of_characters(&[spoken[0]; 5].join(" "));
+            assert!(ratio > 2.4, "{tag}: {ratio}");
+        }
+    }
 }

@@ -13,11 +13,16 @@ use crate::timeline::{self, TimeMap};
 use crate::tokens::Tokens;
 use crate::vad;
 
+/// Of a model that cannot find words.
+pub(crate) const NO_WORDS: &str = "the model cannot find words: its config.json has no alignment_heads";
+
 pub(crate) struct Engine<N: Net> {
     pub desk: Desk<N>,
     pub tokens: Arc<Tokens>,
     pub extractor: MelExtractor,
     pub multilingual: bool,
+    /// Whether the model tells which of its attention heads follow the words.
+    pub aligns: bool,
 }
 
 impl<N: Net> Engine<N> {
@@ -30,6 +35,9 @@ impl<N: Net> Engine<N> {
     ) -> Result<Transcript, Failure> {
         if let Some(problem) = options.problem() {
             return Err(Failure::permanent(ErrorCode::TranscribeFailed, problem));
+        }
+        if options.word_timestamps && !self.aligns {
+            return Err(Failure::permanent(ErrorCode::TranscribeFailed, NO_WORDS));
         }
         budget.check().map_err(|stop| stopped(stop, budget))?;
         let duration_sec = pcm.duration().as_secs_f64();

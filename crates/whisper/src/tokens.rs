@@ -1,6 +1,6 @@
 //! Whisper's tokens: text, specials, timestamps.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use stt_core::Language;
 use tokenizers::Tokenizer;
@@ -42,6 +42,14 @@ impl Tokens {
             }
         };
         let no_timestamps = find("<|notimestamps|>")?;
+        let mut known = HashSet::new();
+        if let Some(twice) = vocabulary
+            .iter()
+            .skip(find("<|endoftext|>")? as usize)
+            .find(|token| !known.insert(*token))
+        {
+            return Err(dir.mismatch(format!("the vocabulary has {twice:?} twice")));
+        }
         find("<|0.00|>").or_else(|error| {
             // Some tokenizers do not list the timestamps; then it is CTranslate2's list that tells.
             let first = vocabulary.get(no_timestamps as usize + 1);
@@ -57,8 +65,10 @@ impl Tokens {
             translate: find("<|translate|>")?,
             no_timestamps,
             languages: Language::all()
-                .filter_map(|language| find(&format!("<|{language}|>")).ok().map(|id| (language.code(), id)))
-                .collect(),
+                .map(|language| (language.code(), format!("<|{language}|>")))
+                .filter(|(_, token)| tokenizer.token_to_id(token).is_some())
+                .map(|(code, token)| Ok((code, find(&token)?)))
+                .collect::<Result<_, LoadError>>()?,
             tokenizer,
             vocabulary,
         })

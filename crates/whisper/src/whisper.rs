@@ -8,7 +8,7 @@ use crate::config::Config;
 use crate::counts::Stats;
 use crate::ct2::Ct2;
 use crate::desk::Desk;
-use crate::engine::Engine;
+use crate::engine::{Engine, NO_WORDS};
 use crate::files::{LoadError, ModelDir};
 use crate::mel::MelExtractor;
 use crate::net::{Net as _, Search};
@@ -53,16 +53,20 @@ impl Whisper {
         if tokens.len() <= tokens.timestamp_begin() as usize {
             return Err(dir.mismatch("the vocabulary has no timestamps"));
         }
-        let engine = Engine {
+        let mut engine = Engine {
+            aligns: false,
             multilingual: net.is_multilingual(),
             extractor: MelExtractor::new(mels),
             desk: Desk::new(net, config.batch_size, config.batch_wait),
             tokens,
         };
-        warm_up(&engine).map_err(|failure| LoadError::WarmUp {
+        engine.aligns = warm_up(&engine).map_err(|failure| LoadError::WarmUp {
             path: config.model_dir.clone(),
             reason: failure.story(),
         })?;
+        if config.options.word_timestamps && !engine.aligns {
+            return Err(dir.mismatch(NO_WORDS));
+        }
         let options = config.options.clone();
         Ok(Self { engine, options })
     }
@@ -111,8 +115,8 @@ impl Transcribe for Whisper {
     }
 }
 
-/// Everything that the network is asked for, once, on silence.
-fn warm_up(engine: &Engine<Ct2>) -> Result<(), Failure> {
+/// Everything that the network is asked for, once, on silence. Whether it can find words.
+fn warm_up(engine: &Engine<Ct2>) -> Result<bool, Failure> {
     let options = Options::default();
     let net = engine.desk.net();
     let encoded = net.encode(&[&engine.extractor.extract(&[0.0; 1600]).window(0, 10)])?;
@@ -128,5 +132,11 @@ fn warm_up(engine: &Engine<Ct2>) -> Result<(), Failure> {
     .build(&engine.tokens);
     let search = Search::at(0.0, prompt.tokens.len() + 1, &options, &Arc::from([]));
     net.generate(&encoded, &[&prompt.tokens], &search)?;
-    Ok(())
+    let mut start = vec![engine.tokens.sot];
+    start.extend(task);
+    let aligned = net.align(&encoded, &start, &[&engine.tokens.encode(" a")], &[10]);
+    if let Err(error) = &aligned {
+        log::info!("no word timestamps with this model: {error}");
+    }
+    Ok(aligned.is_ok())
 }

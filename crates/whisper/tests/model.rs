@@ -64,6 +64,19 @@ fn a_damaged_model_is_refused_with_the_reason() {
         "wrong vocabulary: {error}"
     );
 
+    let dir = copy();
+    let vocabulary = std::fs::read_to_string(dir.path().join("vocabulary.json")).unwrap();
+    let twice = vocabulary.replace("<|0.02|>", "<|0.04|>");
+    std::fs::write(dir.path().join("vocabulary.json"), twice).unwrap();
+    let error = refused(dir.path()).to_string();
+    assert!(error.contains("<|0.04|>") && error.contains("twice"), "{error}");
+
+    let dir = copy();
+    let vocabulary = vocabulary.replace("<|mr|>", "<|xx|>");
+    std::fs::write(dir.path().join("vocabulary.json"), vocabulary).unwrap();
+    let error = refused(dir.path()).to_string();
+    assert!(error.contains("<|mr|>") && error.contains("<|xx|>"), "{error}");
+
     let config = Config {
         compute_type: Some("int9".into()),
         ..Config::new(model())
@@ -110,4 +123,27 @@ fn what_cannot_be_transcribed_says_so() {
         .transcribe_with(&second, &Options::default(), &budget)
         .unwrap_err();
     assert_eq!(failure.story(), "transcription was cancelled");
+}
+
+#[test]
+fn a_model_without_alignment_heads_is_refused_only_by_those_who_want_words() {
+    let dir = copy();
+    let path = dir.path().join("config.json");
+    let mut config: serde_json::Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    config
+        .as_object_mut()
+        .unwrap()
+        .remove("alignment_heads")
+        .expect("the fixture has them");
+    std::fs::write(&path, config.to_string()).unwrap();
+    Whisper::load(&Config::new(dir.path())).expect("text alone needs none");
+    let words = Config {
+        options: Options {
+            word_timestamps: true,
+            ..Options::recommended()
+        },
+        ..Config::new(dir.path())
+    };
+    let error = Whisper::load(&words).expect_err("no words").to_string();
+    assert!(error.contains("alignment_heads"), "{error}");
 }

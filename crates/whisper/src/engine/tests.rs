@@ -78,6 +78,7 @@ fn engine(answers: impl FnOnce(&Tokens) -> Vec<Generated>) -> Engine<Script> {
         desk: Desk::new(script, 1, Duration::ZERO),
         extractor: MelExtractor::new(80),
         multilingual: true,
+        aligns: false,
         tokens,
     }
 }
@@ -211,6 +212,17 @@ fn options_that_make_no_sense_are_refused_for_good() {
         assert_eq!(failure.fault, stt_core::Fault::Permanent);
         assert!(failure.story().contains(named), "{}", failure.story());
     }
+}
+
+#[test]
+fn a_model_that_cannot_find_words_says_so() {
+    let engine = engine(|tokens| vec![said(tokens, 0.0, " Check", 1.0)]);
+    let options = english(Options {
+        word_timestamps: true,
+        ..Options::default()
+    });
+    let failure = transcribe(&engine, 1, &options).unwrap_err();
+    assert!(failure.story().contains("alignment_heads"), "{}", failure.story());
 }
 
 #[test]
