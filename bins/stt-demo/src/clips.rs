@@ -46,6 +46,8 @@ pub(crate) enum ClipsError {
 struct Entry {
     hint: Option<String>,
     text: String,
+    /// The text by the worker's defaults, where it is another than by faster-whisper's.
+    recommended: Option<String>,
     language: String,
     duration: f64,
     segments: Vec<Segment>,
@@ -89,9 +91,9 @@ fn clip((file, entry): (String, Entry)) -> Clip {
         file,
         hint: entry.hint,
         expected: Expected {
-            text: entry.text,
+            drawn: entry.recommended.is_none() && entry.segments.iter().any(|segment| segment.temperature > 0.0),
+            text: entry.recommended.unwrap_or(entry.text),
             language: entry.language,
-            drawn: entry.segments.iter().any(|segment| segment.temperature > 0.0),
         },
         seconds: entry.duration,
     }
@@ -152,6 +154,13 @@ mod tests {
         let drawn = clips.iter().map(|clip| (clip.file.as_str(), clip.expected.drawn));
         assert_eq!(drawn.collect::<Vec<_>>(), [("a.wav", false), ("b.wav", true)]);
         assert_eq!((clips[0].hint.as_deref(), clips[0].seconds), (Some("hi-IN"), 1.5));
+    }
+
+    #[test]
+    fn the_workers_own_text_goes_before_faster_whispers() {
+        let own = entry(0.2).replace(r#""text": "y""#, r#""text": "y", "recommended": """#);
+        let clips = listing(&format!(r#"{{"a.wav": {own}}}"#), &["a.wav"]).unwrap();
+        assert_eq!((clips[0].expected.text.as_str(), clips[0].expected.drawn), ("", false));
     }
 
     #[test]

@@ -158,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn the_defaults_are_faster_whispers_but_for_speech_and_scripts() {
+    fn the_defaults_are_faster_whispers_but_for_three() {
         assert_eq!(
             read(&[]).unwrap(),
             TranscriptionSettings {
@@ -172,7 +172,7 @@ mod tests {
                 temperatures: vec![0.0, 0.2, 0.4, 0.6, 0.8, 1.0],
                 initial_prompt: None,
                 hotwords: None,
-                condition_on_previous_text: true,
+                condition_on_previous_text: false,
                 compression_ratio_threshold: Some(2.4),
                 compression_ratio_unit: CompressionUnit::Characters,
                 log_prob_threshold: Some(-1.0),
@@ -198,7 +198,7 @@ mod tests {
             ("TEMPERATURE", "0, .5"),
             ("INITIAL_PROMPT", "नमस्कार, मी रवी."),
             ("HOTWORDS", "Kafka"),
-            ("CONDITION_ON_PREVIOUS_TEXT", "no"),
+            ("CONDITION_ON_PREVIOUS_TEXT", "yes"),
             ("COMPRESSION_RATIO_THRESHOLD", "3"),
             ("COMPRESSION_RATIO_UNIT", "bytes"),
             ("LOG_PROB_THRESHOLD", "-0.5"),
@@ -222,7 +222,7 @@ mod tests {
                 temperatures: vec![0.0, 0.5],
                 initial_prompt: Some("नमस्कार, मी रवी.".into()),
                 hotwords: Some("Kafka".into()),
-                condition_on_previous_text: false,
+                condition_on_previous_text: true,
                 compression_ratio_threshold: Some(3.0),
                 compression_ratio_unit: CompressionUnit::Bytes,
                 log_prob_threshold: Some(-0.5),

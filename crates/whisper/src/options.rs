@@ -178,13 +178,14 @@ impl Default for Options {
 }
 
 impl Options {
-    /// The defaults with what keeps text from being lost or invented: voice activity detection, repetition judged alike in
-    /// all scripts, no text cut off; and each window encoded once. What the model is sure of is the same text as with the
-    /// defaults.
+    /// What keeps text from being lost or invented: voice activity detection, repetition judged alike in all scripts, no
+    /// text cut off, no error carried from one window to the next; and each window encoded once. The worker's defaults.
+    /// Measured in `docs/decisions/003-voice-activity.md` and `004-defaults.md`.
     #[must_use]
     pub fn recommended() -> Self {
         Self {
             vad_filter: true,
+            condition_on_previous_text: false,
             compression_unit: CompressionUnit::Characters,
             encode_once: true,
             whole_context: true,
