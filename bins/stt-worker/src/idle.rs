@@ -16,7 +16,10 @@ pub(crate) fn threads_sleep(environment: &Environment) -> Option<io::Error> {
     if environment.get(VARIABLE).is_some() {
         return None;
     }
-    let program = std::env::current_exe().ok()?;
+    let program = match std::env::current_exe() {
+        Ok(program) => program,
+        Err(error) => return Some(error),
+    };
     let mut arguments = std::env::args_os();
     let mut again = Command::new(program);
     if let Some(name) = arguments.next() {

@@ -86,7 +86,7 @@ fn open_ports(plan: &Plan, health: &Arc<Health>, engine: Arc<OnceLock<Arc<Whispe
     let metrics_port = http::serve("metrics", wanted, move |path| match path {
         "/metrics" => {
             if let Some(engine) = engine.get() {
-                telemetry::engine(engine.stats());
+                telemetry::engine(&engine.stats());
             }
             Answer {
                 status: 200,

@@ -54,61 +54,65 @@ fn describe() {
         Unit::Seconds,
         "Time that loading the model took."
     );
-    for (name, what) in ENGINE {
+    for (name, what, _) in ENGINE {
         describe_counter!(name, what);
     }
 }
 
-/// The engine's own counts, in the order of [`counts`].
-const ENGINE: [(&str, &str); 9] = [
-    ("stt_engine_windows_total", "Windows, of up to 30 s, transcribed."),
+/// A count of the engine: its metric, its meaning, itself.
+type EngineCount = (&'static str, &'static str, fn(&Stats) -> u64);
+
+const ENGINE: [EngineCount; 9] = [
+    (
+        "stt_engine_windows_total",
+        "Windows, of up to 30 s, transcribed.",
+        |stats| stats.windows,
+    ),
     (
         "stt_engine_encoded_total",
         "Windows encoded; more than transcribed, by those that parted from their batch.",
+        |stats| stats.encoded,
     ),
-    ("stt_engine_batches_total", "Calls that generated text."),
+    ("stt_engine_batches_total", "Calls that generated text.", |stats| {
+        stats.batches
+    }),
     (
         "stt_engine_batched_windows_total",
         "Windows in those calls; over the calls, the mean size of a batch.",
+        |stats| stats.generated,
     ),
     (
         "stt_engine_batches_failed_total",
         "Batches that failed and were tried again in parts.",
+        |stats| stats.batches_failed,
     ),
     (
         "stt_engine_fallbacks_total",
         "Windows decoded again at a higher temperature.",
+        |stats| stats.fallbacks,
     ),
     (
         "stt_engine_silent_windows_total",
         "Windows that the model itself found silent.",
+        |stats| stats.silent,
     ),
     (
         "stt_engine_capped_windows_total",
         "Windows whose text filled half of the model's positions and was generated again with all of them.",
+        |stats| stats.capped,
     ),
-    ("stt_engine_no_speech_total", "Audios in which nobody speaks."),
+    (
+        "stt_engine_no_speech_total",
+        "Audios in which nobody speaks.",
+        |stats| stats.no_speech,
+    ),
 ];
 
 /// What the engine did so far.
-pub(crate) fn engine(stats: Stats) {
-    for ((name, _), count) in ENGINE.into_iter().zip(counts(stats)) {
-        counter!(name).absolute(count);
+pub(crate) fn engine(stats: &Stats) {
+    for (name, _, count) in ENGINE {
+        counter!(name).absolute(count(stats));
     }
-}
-
-fn counts(stats: Stats) -> [u64; ENGINE.len()] {
-    [
-        stats.windows,
-        stats.encoded,
-        stats.batches,
-        stats.generated,
-        stats.batches_failed,
-        stats.fallbacks,
-        stats.silent,
-        stats.capped,
-        stats.no_speech,
-    ]
 }
 
 pub(crate) fn loaded(model: &str, took: Duration) {

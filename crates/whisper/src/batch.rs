@@ -125,7 +125,7 @@ pub(crate) fn choose<E>(waiting: &[Waiting<'_, E>], most: usize) -> Option<Batch
     let calls = waiting
         .iter()
         .enumerate()
-        .filter(|(_, other)| other.call.goes_with(first.call) && mates(other).is_none())
+        .filter(|(at, other)| *at == 0 || (other.call.goes_with(first.call) && mates(other).is_none()))
         .map(|(at, _)| at)
         .take(most.max(1))
         .collect();

@@ -11,7 +11,7 @@ use crate::tokens::Tokens;
 /// Width of the median filter over the attention that words are found by, as faster-whisper has it.
 const MEDIAN_FILTER: i64 = 7;
 
-/// A loaded model. Calls from several threads queue up inside CTranslate2.
+/// A loaded model.
 pub(crate) struct Ct2 {
     model: sys::Whisper,
     /// For prompts, which CTranslate2 takes as strings.

@@ -37,6 +37,21 @@ struct State<E> {
     answered: Vec<(u64, Reply<E>)>,
 }
 
+impl<E> State<E> {
+    /// The number of the call from now on.
+    fn put(&mut self, mel: Arc<[f32]>, view: Option<View<E>>, call: Call) -> u64 {
+        let number = self.next;
+        self.next += 1;
+        self.waiting.push(Entry {
+            number,
+            mel,
+            view,
+            call,
+        });
+        number
+    }
+}
+
 struct Entry<E> {
     number: u64,
     mel: Arc<[f32]>,
@@ -129,43 +144,58 @@ impl<N: Net> Seat<'_, N> {
     pub(crate) fn ask(&self, held: &mut Held<N::Encoded>, call: Call, budget: &Budget<'_>) -> Result<Answer, NoAnswer> {
         budget.check().map_err(NoAnswer::Stopped)?;
         let desk = self.0;
-        let mut state = desk.state();
-        let number = state.next;
-        state.next += 1;
-        state.waiting.push(Entry {
-            number,
-            mel: Arc::clone(&held.mel),
-            view: held.view.take(),
-            call,
-        });
+        let number = desk.state().put(Arc::clone(&held.mel), held.view.take(), call);
         desk.changed.notify_all();
+        // Should this thread panic at the network, on another's call maybe. Before the lock, so that it goes after it.
+        let _taken_back = TakenBack { desk, number };
+        let mut state = desk.state();
         loop {
             if let Some(at) = state.answered.iter().position(|(answered, _)| *answered == number) {
                 let (view, answer) = state.answered.swap_remove(at).1.map_err(NoAnswer::Failed)?;
                 held.view = Some(view);
                 return Ok(answer);
             }
-            if !state.busy {
-                state = desk.serve(state);
-                continue;
-            }
-            state = desk.wait(state, LOOK.min(budget.remaining()));
             let waits = state.waiting.iter().position(|entry| entry.number == number);
             if let (Some(at), Err(stop)) = (waits, budget.check()) {
                 held.view = state.waiting.remove(at).view;
                 return Err(NoAnswer::Stopped(stop));
             }
+            state = match (state.busy, waits) {
+                (false, _) => desk.serve(state),
+                (true, Some(_)) => desk.wait(state, LOOK.min(budget.remaining())),
+                (true, None) => desk.wait(state, LOOK), // it is at the network, and will be answered
+            };
         }
+    }
+}
+
+/// Takes a call and its answer off the desk, whatever became of them.
+struct TakenBack<'a, N: Net> {
+    desk: &'a Desk<N>,
+    number: u64,
+}
+
+impl<N: Net> Drop for TakenBack<'_, N> {
+    fn drop(&mut self) {
+        let mut state = self.desk.state();
+        state.waiting.retain(|entry| entry.number != self.number);
+        state.answered.retain(|(number, _)| *number != self.number);
     }
 }
 
 impl<N: Net> Desk<N> {
     /// Takes the next batch to the network, with the lock let go.
-    fn serve<'a>(&'a self, mut state: MutexGuard<'a, State<N::Encoded>>) -> MutexGuard<'a, State<N::Encoded>> {
+    fn serve<'a>(&'a self, state: MutexGuard<'a, State<N::Encoded>>) -> MutexGuard<'a, State<N::Encoded>> {
+        let mut leaving = Leaving {
+            desk: self,
+            numbers: vec![],
+            replies: vec![],
+        };
+        let mut state = state; // let go before it leaves, whatever happens
         state.busy = true;
-        let until = Instant::now() + self.patience;
+        let began = Instant::now();
         while !self.full(&state) {
-            let left = until.saturating_duration_since(Instant::now());
+            let left = self.patience.saturating_sub(began.elapsed());
             if left.is_zero() {
                 break;
             }
@@ -173,11 +203,7 @@ impl<N: Net> Desk<N> {
         }
         let (entries, encoded) = take(&mut state.waiting, self.most.load(Ordering::Relaxed));
         drop(state);
-        let mut leaving = Leaving {
-            desk: self,
-            numbers: entries.iter().map(|entry| entry.number).collect(),
-            replies: vec![],
-        };
+        leaving.numbers = entries.iter().map(|entry| entry.number).collect();
         leaving.replies = self.answer(&entries, encoded);
         drop(leaving);
         self.state()
@@ -186,20 +212,24 @@ impl<N: Net> Desk<N> {
     /// Answers of a batch. When it fails, each of its calls is tried alone, so that none fails for another; when it was too
     /// large for the memory, in halves.
     fn answer(&self, entries: &[Entry<N::Encoded>], encoded: bool) -> Vec<Reply<N::Encoded>> {
+        // A view computes all of its windows, also those that ask nothing.
+        let known = entries.first().and_then(|entry| entry.view.as_ref());
+        let rows = known.filter(|_| encoded).map_or(entries.len(), |view| view.group.rows);
         let error = match self.call(entries, encoded) {
             Ok(answers) => return answers.into_iter().map(Ok).collect(),
-            Err(error) if entries.len() == 1 => return vec![Err(error)],
+            Err(error) if rows == 1 => return vec![Err(error)],
             Err(error) => error,
         };
-        let share = if error.is_out_of_memory() { entries.len() / 2 } else { 1 };
-        if error.is_out_of_memory() {
-            self.most.fetch_min(share, Ordering::Relaxed);
-            log::warn!(
-                "{} windows at once are too many for the memory: {error}; at most {share} from now on",
-                entries.len()
-            );
+        let share = if error.is_out_of_memory() {
+            (entries.len() / 2).max(1)
         } else {
-            log::warn!("{} windows at once failed, now each alone: {error}", entries.len());
+            1
+        };
+        if error.is_out_of_memory() {
+            let most = self.most.fetch_min(rows / 2, Ordering::Relaxed).min(rows / 2);
+            log::warn!("{rows} windows at once are too many for the memory: {error}; at most {most} from now on");
+        } else {
+            log::warn!("{rows} windows at once failed, now each alone: {error}");
         }
         self.counts.batches_failed.add(1);
         entries
@@ -261,12 +291,10 @@ impl<N: Net> Desk<N> {
             Call::Languages => net.languages(view)?.into_iter().map(Answer::Languages).collect(),
             Call::Generate { search, .. } => {
                 let prompts: Vec<&[u32]> = entries.iter().filter_map(|entry| entry.call.prompt()).collect();
+                let found = net.generate(view, &prompts, search)?;
                 self.counts.batches.add(1);
                 self.counts.generated.add(prompts.len());
-                net.generate(view, &prompts, search)?
-                    .into_iter()
-                    .map(Answer::Generated)
-                    .collect()
+                found.into_iter().map(Answer::Generated).collect()
             }
             Call::Align { start, frames, .. } => {
                 // Rows that ask nothing have no text.
@@ -274,12 +302,24 @@ impl<N: Net> Desk<N> {
                 for (view, entry) in views.iter().zip(entries) {
                     (texts[view.row], frames[view.row]) = entry.call.text().unwrap_or_default();
                 }
+                unlike(&texts, &mut frames);
                 net.align(view, start, &texts, &frames)?
                     .into_iter()
                     .map(Answer::Alignment)
                     .collect()
             }
         })
+    }
+}
+
+/// Makes the windows differ in length where their texts do. CTranslate2 takes the padding of shorter texts for text when
+/// all windows have the same number of frames (`WhisperReplica::align`), so a word's time would depend on the batch. A row
+/// without text gives its last step of 0.02 s, or else the first.
+fn unlike(texts: &[&[u32]], frames: &mut [usize]) {
+    let same = |pair: &[usize]| pair[0] == pair[1];
+    if frames.windows(2).all(same) && texts.windows(2).any(|pair| pair[0].len() != pair[1].len()) {
+        let spare = texts.iter().position(|text| text.is_empty()).unwrap_or(0);
+        frames[spare] = frames[spare].saturating_sub(2);
     }
 }
 

@@ -16,6 +16,9 @@ use crate::vad;
 /// Of a model that cannot find words.
 pub(crate) const NO_WORDS: &str = "the model cannot find words: its config.json has no alignment_heads";
 
+/// When detection may not choose any language that the model knows.
+pub(crate) const NONE_KNOWN: &str = "this model knows none of the languages allowed";
+
 pub(crate) struct Engine<N: Net> {
     pub desk: Desk<N>,
     pub tokens: Arc<Tokens>,
@@ -49,7 +52,7 @@ impl<N: Net> Engine<N> {
         if spans.is_empty() {
             self.desk.counts.no_speech.add(1);
             return Ok(Transcript {
-                language: options.language,
+                language: self.given(options)?,
                 duration_sec,
                 ..Transcript::default()
             });
@@ -75,6 +78,7 @@ impl<N: Net> Engine<N> {
         budget: &Budget<'_>,
         progress: &mut dyn FnMut(Progress<'_>),
     ) -> Result<Transcript, Failure> {
+        budget.check().map_err(|stop| stopped(stop, budget))?;
         let mel = self.extractor.extract(samples);
         let mut pass = Pass::new(self, &mel, options, budget);
         let Some((language, language_probability)) = pass.language()? else {
@@ -91,6 +95,23 @@ impl<N: Net> Engine<N> {
         })
     }
 
+    /// The language that needs no detection. A model of English knows no other.
+    pub(crate) fn given(&self, options: &Options) -> Result<Option<Language>, Failure> {
+        if self.multilingual {
+            return Ok(options.language);
+        }
+        let english = Language::from_tag("en").ok();
+        match options.language {
+            Some(language) if Some(language) != english => Err(unknown(language.code())),
+            _ => Ok(english),
+        }
+    }
+
+    /// Whether detection has something to choose from.
+    pub(crate) fn knows_any(&self, allowed: &[Language]) -> bool {
+        !self.multilingual || allowed.is_empty() || allowed.iter().any(|one| self.tokens.language(*one).is_some())
+    }
+
     /// The tokens of language and task that a prompt of this model has.
     pub(crate) fn task_tokens(&self, language: Option<Language>, options: &Options) -> Result<Vec<u32>, Failure> {
         if !self.multilingual {
@@ -98,15 +119,14 @@ impl<N: Net> Engine<N> {
         }
         let token = language
             .and_then(|language| self.tokens.language(language))
-            .ok_or_else(|| {
-                let name = language.map_or("none", |language| language.code());
-                Failure::permanent(
-                    ErrorCode::UnsupportedLanguage,
-                    format!("this model does not know the language {name}"),
-                )
-            })?;
+            .ok_or_else(|| unknown(language.map_or("none", |language| language.code())))?;
         Ok(vec![token, self.tokens.task(options.task)])
     }
+}
+
+fn unknown(language: &str) -> Failure {
+    let message = format!("this model does not know the language {language}");
+    Failure::permanent(ErrorCode::UnsupportedLanguage, message)
 }
 
 /// Brings a segment from the audio without its silences back into the whole.

@@ -16,8 +16,10 @@ pub(crate) struct Decoded {
     /// The ratio that decides: in the unit that was asked for.
     pub repetition: f64,
     pub no_speech_prob: f64,
-    /// The temperature tried last.
+    /// The temperature tried last, as faster-whisper reports it.
     pub temperature: f32,
+    /// The one that gave the text.
+    pub drawn_at: f32,
 }
 
 impl Decoded {
@@ -36,6 +38,7 @@ impl Decoded {
             no_speech_prob: f64::from(generated.no_speech_prob),
             tokens: generated.tokens,
             temperature,
+            drawn_at: temperature,
         }
     }
 
@@ -50,7 +53,7 @@ impl Decoded {
     }
 
     /// Whether the next temperature is to be tried. Not for silence, where no temperature helps.
-    fn is_poor(&self, options: &Options) -> bool {
+    pub(crate) fn is_poor(&self, options: &Options) -> bool {
         let doubted = self.is_doubted(options);
         let silent = doubted
             && options
@@ -121,6 +124,7 @@ mod tests {
             repetition: compression_ratio,
             no_speech_prob,
             temperature,
+            drawn_at: temperature,
         }
     }
 
@@ -155,6 +159,7 @@ mod tests {
             (-1.5, 0.4),
             "with the last temperature"
         );
+        assert_eq!(found.drawn_at, 0.2);
         assert_eq!(least_poor(vec![loops], &options).avg_logprob, -0.1);
     }
 }

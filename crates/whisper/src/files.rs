@@ -38,6 +38,9 @@ pub enum LoadError {
         /// The name given.
         name: String,
     },
+    /// [`crate::Config::options`] make no sense.
+    #[error("the options of transcription make no sense: {0}")]
+    Options(&'static str),
     /// CTranslate2 refused the model, the device or the compute type.
     #[error("CTranslate2 cannot load the model in {path}: {reason}")]
     Engine {

@@ -4,7 +4,7 @@
 //! [`Whisper::transcribe_with`]. For the same model, audio and options it gives what faster-whisper 1.2.1 gives.
 //!
 //! This crate reads no environment, starts no logger, downloads nothing, decodes no media, and never exits. It keeps one
-//! copy of the weights; calls from several threads take turns at it, window by window.
+//! copy of the weights; the windows of calls that wait at the same time go to the network in one batch.
 //!
 //! ```no_run
 //! use stt_core::{Budget, Cancel, Pcm, SystemClock};

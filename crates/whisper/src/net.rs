@@ -9,6 +9,9 @@ use crate::Options;
 /// Positions of the decoder: prompt and text of one window together.
 pub(crate) const POSITIONS: usize = 448;
 
+/// Positions that an alignment needs beside start sequence and text: `<|notimestamps|>`, `<|endoftext|>`, and reserve.
+const ALIGNMENT_ROOM: usize = 5;
+
 /// Seconds between two timestamp tokens.
 pub(crate) const TIME_PRECISION: f64 = 0.02;
 
@@ -98,9 +101,14 @@ impl Shape {
         (max_length / 2).min(max_length.saturating_sub(self.start))
     }
 
-    /// The `max_length` with which the text may take all positions behind the prompt, not only half of them.
-    pub(crate) fn whole(self) -> usize {
-        2 * (POSITIONS - self.start)
+    /// The `max_length` with which [`Shape::room`] is `room`.
+    pub(crate) fn with_room(self, room: usize) -> usize {
+        (2 * room).max(room + self.start)
+    }
+
+    /// The most text that may stand behind the prompt: all positions, but for those that an alignment needs beside it.
+    pub(crate) fn room_max(self) -> usize {
+        POSITIONS.saturating_sub(self.start + ALIGNMENT_ROOM)
     }
 }
 
@@ -131,7 +139,12 @@ pub(crate) struct NetError(pub String);
 impl NetError {
     /// Whether the device had too little memory, so that less at once may succeed.
     pub(crate) fn is_out_of_memory(&self) -> bool {
-        self.0.to_ascii_lowercase().contains("out of memory")
+        self.is_any(&["out of memory", "alloc_failed", "bad_alloc"])
+    }
+
+    fn is_any(&self, words: &[&str]) -> bool {
+        let text = self.0.to_ascii_lowercase();
+        words.iter().any(|word| text.contains(word))
     }
 }
 
@@ -139,7 +152,7 @@ impl From<NetError> for Failure {
     /// A CUDA error other than a full memory stays for the life of the process.
     fn from(error: NetError) -> Self {
         let message = "the engine failed on this audio";
-        let failure = if error.0.to_ascii_lowercase().contains("cuda") && !error.is_out_of_memory() {
+        let failure = if error.is_any(&["cuda", "cublas", "cudnn"]) && !error.is_out_of_memory() {
             Self::fatal(ErrorCode::TranscribeFailed, message)
         } else {
             Self::transient(ErrorCode::TranscribeFailed, message)
@@ -155,10 +168,39 @@ mod tests {
     use super::*;
 
     #[test]
+    fn there_is_as_much_room_as_is_asked_for_whatever_the_prompt() {
+        for start in [0, 2, 224, 300, 440] {
+            let shape = Shape {
+                len: start + 1,
+                start,
+                without_timestamps: false,
+            };
+            for room in [1, 100, shape.room_max()] {
+                assert_eq!(shape.room(shape.with_room(room)), room, "{start}");
+            }
+            assert!(start + shape.room_max() <= POSITIONS);
+        }
+        let plain = Shape {
+            len: 3,
+            start: 2,
+            without_timestamps: false,
+        };
+        assert_eq!(
+            (plain.room(POSITIONS), plain.room_max()),
+            (224, 441),
+            "half, and the whole"
+        );
+    }
+
+    #[test]
     fn a_broken_gpu_ends_the_process_and_a_full_one_does_not() {
         for (text, fatal) in [
             ("CUDA failed with error unspecified launch failure", true),
+            ("cuBLAS failed with status CUBLAS_STATUS_EXECUTION_FAILED", true),
+            ("cuDNN failed with status CUDNN_STATUS_INTERNAL_ERROR", true),
             ("CUDA failed with error out of memory", false),
+            ("cuBLAS failed with status CUBLAS_STATUS_ALLOC_FAILED", false),
+            ("std::bad_alloc", false),
             ("prompts must have the same length", false),
         ] {
             let failure = Failure::from(NetError(text.into()));

@@ -110,7 +110,9 @@ pub struct Options {
     pub chunk_length: Option<u32>,
     /// Whether the language is detected anew in every window. Default false.
     pub multilingual: bool,
-    /// Most tokens generated for a window. Default `None`: half of the model's positions.
+    /// Most tokens generated for a window, those of a prefix included. Default `None`: half of the model's positions.
+    /// faster-whisper takes half of this and of the prompt's length instead, where that is less; so does this crate unless
+    /// `whole_context` is set.
     pub max_new_tokens: Option<usize>,
     /// Seconds at which transcription begins, ends, begins again, and so on; an odd count ends with the audio. Default
     /// `[0.0]`: all of it.
@@ -129,7 +131,7 @@ pub struct Options {
     pub encode_once: bool,
     /// Whether a text that fills half of the model's positions, where it is cut off, is generated again with all of them,
     /// and in windows of half the length when they are filled too. Default false: what is cut off may be lost. Without
-    /// effect with `max_new_tokens`.
+    /// effect with `max_new_tokens`, which then is meant exactly.
     pub whole_context: bool,
 }
 
@@ -177,6 +179,9 @@ impl Default for Options {
     }
 }
 
+/// Hypotheses at most.
+const HYPOTHESES_MAX: usize = 100;
+
 impl Options {
     /// What keeps text from being lost or invented: voice activity detection, repetition judged alike in all scripts, no
     /// text cut off, no error carried from one window to the next; and each window encoded once. The worker's defaults.
@@ -196,22 +201,31 @@ impl Options {
     /// What makes no sense, if anything.
     pub(crate) fn problem(&self) -> Option<&'static str> {
         let finite = [self.patience, self.length_penalty, self.repetition_penalty];
+        let vad = &self.vad_parameters;
         Some(match self {
-            _ if self.beam_size == 0 => "beam_size must be at least 1",
-            _ if self.best_of == 0 => "best_of must be at least 1",
+            _ if !(1..=HYPOTHESES_MAX).contains(&self.beam_size) => "beam_size must be 1 to 100",
+            _ if !(1..=HYPOTHESES_MAX).contains(&self.best_of) => "best_of must be 1 to 100",
             _ if self.temperatures.is_empty() => "there must be a temperature",
             _ if !self.temperatures.iter().all(|t| *t >= 0.0 && t.is_finite()) => "temperatures must not be negative",
             _ if !finite.iter().all(|value| value.is_finite()) => "penalties and patience must be finite",
-            _ if self.patience <= 0.0 => "patience must be above 0",
+            _ if (self.beam_size as f32 * self.patience).round() < 1.0 => "beam_size times patience must be at least 1",
             _ if self.repetition_penalty <= 0.0 => "repetition_penalty must be above 0",
             _ if !matches!(self.chunk_length, None | Some(1..=30)) => "chunk_length must be 1 to 30 seconds",
             _ if self.max_new_tokens == Some(0) => "max_new_tokens must be at least 1",
             _ if !self.clip_timestamps.iter().all(|clip| *clip >= 0.0 && clip.is_finite()) => {
                 "clip_timestamps must not be negative"
             }
-            _ if self.max_initial_timestamp.is_nan() || self.max_initial_timestamp < 0.0 => {
-                "max_initial_timestamp must not be negative"
+            _ if !(0.0..=30.0).contains(&self.max_initial_timestamp) => "max_initial_timestamp must be 0 to 30 seconds",
+            _ if self
+                .hallucination_silence_threshold
+                .is_some_and(|sec| sec.is_nan() || sec <= 0.0) =>
+            {
+                "hallucination_silence_threshold must be above 0"
             }
+            _ if vad.threshold.is_nan() || vad.neg_threshold.is_some_and(f32::is_nan) => {
+                "vad thresholds must be numbers"
+            }
+            _ if vad.max_speech_duration_s.is_nan() => "max_speech_duration_s must be a number",
             _ => return None,
         })
     }

@@ -7,7 +7,7 @@ use stt_core::{Budget, ErrorCode, Failure, Language, Segment, Stop};
 use crate::batch::{Answer, Call};
 use crate::desk::{Held, NoAnswer, Seat};
 use crate::detect::{self, Guess, Vote};
-use crate::engine::Engine;
+use crate::engine::{Engine, NONE_KNOWN};
 use crate::fallback::{self, Decoded};
 use crate::hallucination::{self, Verdict};
 use crate::mel::{FRAMES_PER_SECOND, Mel, WINDOW_FRAMES};
@@ -65,10 +65,7 @@ impl<'a, N: Net> Pass<'a, N> {
 
     /// The language asked for, or heard; with a probability only when heard. `None` when there is nothing to hear.
     pub(crate) fn language(&mut self) -> Result<Option<(Language, Option<f32>)>, Failure> {
-        if !self.engine.multilingual {
-            return Ok(Language::from_tag("en").ok().map(|english| (english, None)));
-        }
-        if let Some(language) = self.options.language {
+        if let Some(language) = self.engine.given(self.options)? {
             return Ok(Some((language, None)));
         }
         let content = self.mel.content_frames();
@@ -94,9 +91,11 @@ impl<'a, N: Net> Pass<'a, N> {
                 return Ok(Some((language, Some(probability))));
             }
         }
-        Ok(vote
-            .majority()
-            .map(|(language, probability)| (language, Some(probability))))
+        let winner = vote.majority();
+        if winner.is_none() && content > 0 {
+            return Err(Failure::permanent(ErrorCode::UnsupportedLanguage, NONE_KNOWN));
+        }
+        Ok(winner.map(|(language, probability)| (language, Some(probability))))
     }
 
     fn hear(&mut self, window: Window) -> Result<Option<Guess>, Failure> {
@@ -165,6 +164,7 @@ impl<'a, N: Net> Pass<'a, N> {
             if decoded.is_silent(options) {
                 engine.desk.counts.silent.add(1);
                 seek.at = window.seek + window.frames;
+                progress(far(seek.at, content, &[]));
                 continue;
             }
             let split = split::split(&decoded.tokens, engine.tokens.timestamp_begin(), window);
@@ -177,6 +177,7 @@ impl<'a, N: Net> Pass<'a, N> {
                     }
                     (None, next) => {
                         seek.at = next;
+                        progress(far(seek.at, content, &[]));
                         continue;
                     }
                 }
@@ -195,46 +196,46 @@ impl<'a, N: Net> Pass<'a, N> {
             if !options.condition_on_previous_text || decoded.temperature > options.prompt_reset_on_temperature {
                 prompt_from = said.len();
             }
-            let seconds = |frames: usize| frames as f64 / FRAMES_PER_SECOND as f64;
-            progress(Progress {
-                done_sec: seconds(seek.at.min(content)),
-                total_sec: seconds(content),
-                segments: &segments[before..],
-            });
+            progress(far(seek.at, content, &segments[before..]));
         }
         Ok(segments)
     }
 
     /// The window's text, and whether it is cut off although it had all the room there is.
     fn decode(&mut self, window: Window, prompt: &Built) -> Result<(Decoded, bool), Failure> {
-        let options = self.options;
-        let max_length = options
-            .max_new_tokens
-            .map_or(POSITIONS, |most| (prompt.tokens.len() + most).min(POSITIONS));
+        let (engine, options, shape) = (self.engine, self.options, prompt.shape);
+        let max_length = match options.max_new_tokens {
+            Some(most) if options.whole_context => shape.with_room(most.min(shape.room_max())),
+            Some(most) => (shape.len + most).min(POSITIONS),
+            None => POSITIONS,
+        };
         let mut tries = 0;
-        let decoded = fallback::decode(&self.engine.tokens, options, |temperature| {
+        let mut decoded = fallback::decode(&engine.tokens, options, |temperature| {
             tries += 1;
             self.generate(window, prompt, temperature, max_length)
         })?;
-        let counts = &self.engine.desk.counts;
+        let counts = &engine.desk.counts;
         counts.fallbacks.add(usize::from(tries > 1));
-        let fills = |decoded: &Decoded, max_length| decoded.tokens.len() >= prompt.shape.room(max_length);
+        let room = shape.room(max_length);
         let lift = options.whole_context && options.max_new_tokens.is_none();
-        if !lift || !fills(&decoded, max_length) || decoded.repeats_itself(options) {
+        if !lift || decoded.tokens.len() < room || decoded.repeats_itself(options) {
             return Ok((decoded, false));
         }
         counts.capped.add(1);
-        let max_length = prompt.shape.whole();
-        let generated = self.generate(window, prompt, decoded.temperature, max_length)?;
-        let mut longer = Decoded::new(generated, decoded.temperature, &self.engine.tokens, options);
-        if longer.repeats_itself(options) {
-            return Ok((decoded, false));
+        if shape.room_max() > room {
+            let all = shape.with_room(shape.room_max());
+            let longer = self.generate(window, prompt, decoded.drawn_at, all)?;
+            let longer = Decoded::new(longer, decoded.drawn_at, &engine.tokens, options);
+            let good = !longer.is_poor(options) && !longer.is_silent(options);
+            if good && longer.tokens.len() < shape.room_max() {
+                return Ok((longer, false));
+            }
+            if good {
+                decoded = longer;
+            }
         }
-        let cut_off = fills(&longer, max_length);
-        if cut_off {
-            self.engine.tokens.drop_broken_end(&mut longer.tokens);
-        }
-        Ok((longer, cut_off))
+        engine.tokens.drop_broken_end(&mut decoded.tokens);
+        Ok((decoded, true))
     }
 
     fn generate(
@@ -273,8 +274,8 @@ impl<'a, N: Net> Pass<'a, N> {
         if !text.is_empty() {
             let alignment = self.align(window, task, &text)?;
             let lens: Vec<usize> = texts.iter().map(Vec::len).collect();
-            let split = unicode::split(&text, language.code(), tokens);
-            words::place(&mut pieces, split, &alignment, &lens, options, offset, *last_speech);
+            let spellings = unicode::split(&text, language.code(), tokens);
+            words::place(&mut pieces, spellings, &alignment, &lens, options, offset, *last_speech);
         }
         if !split.single_ending
             && let Some(end) = words::end(&pieces).filter(|end| *end > offset)
@@ -305,10 +306,8 @@ impl<'a, N: Net> Pass<'a, N> {
     }
 
     fn align(&mut self, window: Window, task: &[u32], text: &[u32]) -> Result<Alignment, Failure> {
-        let mut start = vec![self.engine.tokens.sot];
-        start.extend(task);
         let call = Call::Align {
-            start,
+            start: self.engine.tokens.start(task),
             text: text.to_vec(),
             frames: window.frames,
         };
@@ -316,6 +315,15 @@ impl<'a, N: Net> Pass<'a, N> {
             Answer::Alignment(alignment) => Ok(alignment),
             _ => unreachable!("an alignment was asked for"),
         }
+    }
+}
+
+fn far(frames: usize, content: usize, segments: &[Segment]) -> Progress<'_> {
+    let seconds = |frames: usize| frames as f64 / FRAMES_PER_SECOND as f64;
+    Progress {
+        done_sec: seconds(frames.min(content)),
+        total_sec: seconds(content),
+        segments,
     }
 }
 

@@ -6,7 +6,7 @@ use crate::tokens::Tokens;
 /// Most tokens of the text so far, of hotwords, and of a prefix, each.
 const PART_MAX: usize = POSITIONS / 2 - 1;
 
-/// Positions that a prompt always leaves to the text. faster-whisper leaves as few as none, and then fails.
+/// Positions that the text so far leaves to the next. faster-whisper leaves as few as none, and then fails.
 const TEXT_MIN: usize = 64;
 
 /// The parts of a window's prompt.
@@ -42,8 +42,7 @@ impl Prompt<'_> {
         let (prefix, hotwords) = (text(self.prefix), text(self.hotwords));
         let hotwords = if prefix.is_some() { None } else { hotwords };
 
-        let mut start = vec![tokens.sot];
-        start.extend(self.task);
+        let mut start = tokens.start(self.task);
         if self.without_timestamps {
             start.push(tokens.no_timestamps);
         }

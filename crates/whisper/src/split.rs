@@ -85,7 +85,8 @@ pub(crate) fn split(tokens: &[u32], timestamp_begin: u32, window: Window) -> Spl
         });
         from = to;
     }
-    let advanced = position(tokens[from - 1]) as usize * FRAMES_PER_TIMESTAMP;
+    // Not beyond what was decoded: a timestamp in the padding is a slip.
+    let advanced = (position(tokens[from - 1]) as usize * FRAMES_PER_TIMESTAMP).min(window.frames);
     Split {
         pieces,
         // A pair of zeros would begin the same window again, for ever.

@@ -71,7 +71,8 @@ pub(crate) fn suppressed(tokens: &Tokens, asked: &[i32]) -> Vec<u32> {
     all.extend(tokens.never_generated());
     all.sort_unstable();
     all.dedup();
-    all
+    // CTranslate2 checks no bounds.
+    tokens.known(&all)
 }
 
 fn non_speech(tokens: &Tokens) -> Vec<u32> {

@@ -97,6 +97,11 @@ impl Tokens {
         }
     }
 
+    /// What a prompt without its text begins with: the start of the transcript, with language and task.
+    pub(crate) fn start(&self, task: &[u32]) -> Vec<u32> {
+        [&[self.sot], task].concat()
+    }
+
     /// The specials that never belong into a text.
     pub(crate) fn never_generated(&self) -> [u32; 6] {
         [

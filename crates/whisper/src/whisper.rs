@@ -8,10 +8,10 @@ use crate::config::Config;
 use crate::counts::Stats;
 use crate::ct2::Ct2;
 use crate::desk::Desk;
-use crate::engine::{Engine, NO_WORDS};
+use crate::engine::{Engine, NO_WORDS, NONE_KNOWN};
 use crate::files::{LoadError, ModelDir};
 use crate::mel::MelExtractor;
-use crate::net::{Net as _, Search};
+use crate::net::{Net as _, NetError, Search};
 use crate::options::Options;
 use crate::pass::Progress;
 use crate::prompt::Prompt;
@@ -40,6 +40,9 @@ impl Whisper {
     /// # Errors
     /// With the file and the reason.
     pub fn load(config: &Config) -> Result<Self, LoadError> {
+        if let Some(problem) = config.options.problem() {
+            return Err(LoadError::Options(problem));
+        }
         let dir = ModelDir(&config.model_dir);
         dir.check()?;
         let tokens = Arc::new(Tokens::load(&dir)?);
@@ -66,6 +69,9 @@ impl Whisper {
         })?;
         if config.options.word_timestamps && !engine.aligns {
             return Err(dir.mismatch(NO_WORDS));
+        }
+        if !engine.knows_any(&config.options.languages) {
+            return Err(dir.mismatch(NONE_KNOWN));
         }
         let options = config.options.clone();
         Ok(Self { engine, options })
@@ -132,11 +138,15 @@ fn warm_up(engine: &Engine<Ct2>) -> Result<bool, Failure> {
     .build(&engine.tokens);
     let search = Search::at(0.0, prompt.tokens.len() + 1, &options, &Arc::from([]));
     net.generate(&encoded, &[&prompt.tokens], &search)?;
-    let mut start = vec![engine.tokens.sot];
-    start.extend(task);
-    let aligned = net.align(&encoded, &start, &[&engine.tokens.encode(" a")], &[10]);
-    if let Err(error) = &aligned {
-        log::info!("no word timestamps with this model: {error}");
+    let aligned = net.align(
+        &encoded,
+        &engine.tokens.start(&task),
+        &[&engine.tokens.encode(" a")],
+        &[10],
+    );
+    match aligned {
+        Ok(_) => Ok(true),
+        Err(NetError(reason)) if reason.contains("alignment_heads") => Ok(false),
+        Err(error) => Err(error.into()),
     }
-    Ok(aligned.is_ok())
 }

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::thread;
 use std::time::Duration;
 
-use stt_core::{Budget, Cancel, Pcm, SystemClock, Transcript};
+use stt_core::{Budget, Cancel, Pcm, SystemClock, Transcript, Word};
 use stt_whisper::{Config, Options, Whisper};
 
 use crate::clips::{Clips, fixtures};
@@ -24,6 +24,37 @@ fn transcribe(whisper: &Whisper, samples: &[f32]) -> Transcript {
         samples: samples.to_vec(),
     };
     whisper.transcribe_with(&pcm, &options, &budget).expect("a transcript")
+}
+
+#[test]
+fn words_of_full_windows_in_one_batch_are_where_they_are_alone() {
+    let config = Config {
+        batch_wait: Duration::from_secs(600),
+        ..Config::new(fixtures().join("model"))
+    };
+    let whisper = Whisper::load(&config).unwrap();
+    let mut clips = Clips::default();
+    let names = ["en-long-00.wav", "hi-long-01.flac", "mr-long-02.mp3", "hi-long-01.flac"];
+    let audio = names.map(|name| clips.clip(name)[..30 * 16_000].to_vec());
+    let words = |samples: &Vec<f32>| -> Vec<Word> {
+        let segments = transcribe(&whisper, samples).segments;
+        segments.into_iter().flat_map(|segment| segment.words).collect()
+    };
+    let alone: Vec<_> = audio.iter().map(words).collect();
+    let together: Vec<_> = thread::scope(|scope| {
+        let jobs: Vec<_> = audio.iter().map(|samples| scope.spawn(|| words(samples))).collect();
+        jobs.into_iter().map(|job| job.join().unwrap()).collect()
+    });
+    let stats = whisper.stats();
+    assert!(stats.batches < stats.generated, "{stats:?}");
+    for (alone, together) in alone.iter().zip(&together) {
+        assert_eq!(alone.len(), together.len());
+        for (alone, together) in alone.iter().zip(together) {
+            let near = |a: f64, b: f64| (a - b).abs() < 0.021;
+            let times = near(alone.start_sec, together.start_sec) && near(alone.end_sec, together.end_sec);
+            assert!(times && alone.text == together.text, "{together:?} for {alone:?}");
+        }
+    }
 }
 
 #[test]

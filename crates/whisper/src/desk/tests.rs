@@ -24,8 +24,9 @@ struct CountingNet {
     /// Fails for batches that hold this window.
     poison: Option<f32>,
     panics: bool,
-    /// Windows that fit into its memory.
+    /// Windows that fit into its memory, from the beginning or from now on.
     memory: Option<usize>,
+    memory_now: Mutex<Option<usize>>,
     /// Tells that a call has begun, and holds it until told to go on.
     gate: Option<Gate>,
 }
@@ -67,6 +68,14 @@ impl Net for CountingNet {
 
     fn align(&self, encoded: &Seen, _: &[u32], texts: &[&[u32]], frames: &[usize]) -> Result<Vec<Alignment>, NetError> {
         assert_eq!((encoded.len(), encoded.len()), (texts.len(), frames.len()));
+        if self
+            .memory_now
+            .lock()
+            .expect("limit")
+            .is_some_and(|most| encoded.len() > most)
+        {
+            return Err(NetError("CUDA failed with error out of memory".into()));
+        }
         self.aligned.lock().expect("log").push(texts.len());
         let alignment = |(window, text): (&f32, &&[u32])| Alignment {
             path: vec![(*window as usize, text.len())],
@@ -184,6 +193,40 @@ fn a_batch_is_never_larger_than_it_may_be() {
     let batches = log(&desk.net.generated);
     assert!(batches.iter().all(|rows| *rows <= 3), "{batches:?}");
     assert_eq!(batches.iter().sum::<usize>(), 7);
+}
+
+#[test]
+fn one_of_a_view_that_is_too_large_is_tried_alone() {
+    let desk = desk(CountingNet::default(), 8);
+    let seats = [desk.sit(), desk.sit()];
+    let [mut first, mut second] = [0.0, 1.0].map(|window| Held::new(vec![window]));
+    let cancel = Cancel::default();
+    let budget = Budget::new(&SystemClock, &cancel, LONG);
+    thread::scope(|scope| {
+        for (seat, held) in [(&seats[0], &mut first), (&seats[1], &mut second)] {
+            let budget = &budget;
+            scope.spawn(move || seat.ask(held, Call::Languages, budget));
+        }
+    });
+    drop(seats);
+    *desk.net.memory_now.lock().unwrap() = Some(1);
+    let found = desk.sit().ask(&mut first, align(&[1]), &budget);
+    assert!(found.is_ok(), "{found:?}");
+    assert_eq!(log(&desk.net.encoded), [2, 1], "encoded again, without its mate");
+}
+
+#[test]
+fn windows_of_one_length_with_texts_of_several_are_told_apart() {
+    let mut frames = [3000, 3000, 3000];
+    unlike(&[&[1], &[1], &[1]], &mut frames);
+    assert_eq!(frames, [3000; 3], "the texts are alike");
+    unlike(&[&[1], &[], &[1, 2]], &mut frames);
+    assert_eq!(frames, [3000, 2998, 3000]);
+    unlike(&[&[1], &[], &[1, 2]], &mut frames);
+    assert_eq!(frames, [3000, 2998, 3000], "they are told apart already");
+    let mut frames = [3000, 3000];
+    unlike(&[&[1], &[1, 2]], &mut frames);
+    assert_eq!(frames, [2998, 3000]);
 }
 
 #[test]

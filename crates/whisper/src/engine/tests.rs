@@ -241,7 +241,7 @@ fn text_that_fills_half_of_the_positions_is_generated_with_all_of_them() {
     let transcript = transcribe(&engine, 30, &whole).unwrap();
     assert_eq!(transcript.segments[0].tokens.len(), 300);
     let lengths: Vec<_> = asked(&engine).iter().map(|asked| asked.max_length).collect();
-    assert_eq!(lengths, [POSITIONS, 2 * (POSITIONS - 2)]);
+    assert_eq!(lengths, [POSITIONS, 2 * 441]);
     assert_eq!(engine.desk.counts.stats().capped, 1);
     assert_eq!(*engine.desk.net().encoded.lock().unwrap(), 1, "by the same view");
 }
@@ -263,7 +263,7 @@ fn text_that_fills_all_positions_is_generated_in_shorter_windows() {
     };
     let engine = engine(|tokens| {
         let half = said(tokens, 0.0, " Call Meera", 15.0);
-        vec![filled(tokens, 224), filled(tokens, 446), half.clone(), half]
+        vec![filled(tokens, 224), filled(tokens, 441), half.clone(), half]
     });
     let transcript = transcribe(&engine, 30, &options).unwrap();
     let times: Vec<_> = transcript
@@ -273,6 +273,52 @@ fn text_that_fills_all_positions_is_generated_in_shorter_windows() {
         .collect();
     assert_eq!(times, [(0.0, 15.0), (15.0, 30.0)], "two windows of half the length");
     assert_eq!(transcript.text, "Call Meera Call Meera");
+}
+
+#[test]
+fn a_longer_text_that_is_poor_is_not_taken_and_the_window_is_halved() {
+    let options = Options {
+        whole_context: true,
+        condition_on_previous_text: false,
+        temperatures: vec![0.0],
+        ..english(Options::default())
+    };
+    let engine = engine(|tokens| {
+        let half = said(tokens, 0.0, " Call Meera", 15.0);
+        let poor = Generated {
+            score: -3.0,
+            ..filled(tokens, 300)
+        };
+        vec![filled(tokens, 224), poor, half.clone(), half]
+    });
+    assert_eq!(transcribe(&engine, 30, &options).unwrap().text, "Call Meera Call Meera");
+}
+
+#[test]
+fn languages_that_the_model_does_not_know_are_no_silence() {
+    let engine = engine(|tokens| vec![said(tokens, 0.0, " Check", 1.0)]);
+    let unheard = Options {
+        languages: vec![Language::from_tag("ta").unwrap()],
+        ..Options::default()
+    };
+    let failure = transcribe(&engine, 1, &unheard).unwrap_err();
+    assert_eq!(failure.code, ErrorCode::UnsupportedLanguage);
+}
+
+#[test]
+fn a_model_of_english_knows_no_other() {
+    let mut engine = engine(|tokens| vec![said(tokens, 0.0, " Check", 1.0)]);
+    engine.multilingual = false;
+    let hindi = Options {
+        language: Language::from_tag("hi").ok(),
+        ..Options::default()
+    };
+    assert_eq!(
+        transcribe(&engine, 1, &hindi).unwrap_err().code,
+        ErrorCode::UnsupportedLanguage
+    );
+    let none = transcribe(&engine, 1, &Options::default()).unwrap();
+    assert_eq!(none.language.map(|language| language.code()), Some("en"));
 }
 
 #[test]
