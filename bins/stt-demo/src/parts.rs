@@ -50,9 +50,8 @@ impl Parts {
         let settings = [
             ("MODEL_SIZE", model.as_os_str()),
             ("AUDIO_URL_ALLOW", OsStr::new("127.0.0.1/32")),
-            // Two jobs at once, with a core each: threads that share a core wait for one another.
-            ("WORKER_CONCURRENCY", OsStr::new("2")),
-            ("CPU_THREADS", OsStr::new("1")),
+            // Four jobs at once, whose windows share batches.
+            ("WORKER_CONCURRENCY", OsStr::new("4")),
             ("METRICS_PORT", OsStr::new("0")),
             ("HEALTH_PORT", OsStr::new("0")),
             ("TMP_DIR", temporary.as_os_str()),

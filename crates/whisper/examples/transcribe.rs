@@ -9,32 +9,17 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 use std::error::Error;
+use std::path::Path;
 use std::time::Duration;
 
-use stt_core::{Budget, Cancel, Pcm, SystemClock};
-use stt_whisper::{Config, Options, Whisper};
+use stt_whisper::{Budget, Cancel, Config, Options, Pcm, SystemClock, Transcript, Whisper};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let [model, file] = &arguments[..] else {
         return Err("which model directory, and which file?".into());
     };
-    let samples: Result<Vec<i16>, _> = hound::WavReader::open(file)?.into_samples().collect();
-    let pcm = Pcm {
-        samples: samples?.iter().map(|sample| f32::from(*sample) / 32_768.0).collect(),
-    };
-
-    let whisper = Whisper::load(&Config::new(model))?;
-    let cancel = Cancel::default(); // A clone of it, in another thread, ends the transcription after its window.
-    let budget = Budget::new(&SystemClock, &cancel, Duration::from_secs(60));
-    let options = Options {
-        word_timestamps: true,
-        ..Options::recommended()
-    };
-    let transcript = whisper.transcribe_and_tell(&pcm, &options, &budget, &mut |progress| {
-        eprintln!("{:.1} of {:.1} s", progress.done_sec, progress.total_sec);
-    })?;
-    for segment in &transcript.segments {
+    for segment in transcribe(Path::new(model), Path::new(file))?.segments {
         println!(
             "{:7.2} {:7.2} {}",
             segment.start_sec,
@@ -43,4 +28,19 @@ fn main() -> Result<(), Box<dyn Error>> {
         );
     }
     Ok(())
+}
+
+pub(crate) fn transcribe(model: &Path, file: &Path) -> Result<Transcript, Box<dyn Error>> {
+    let samples: Result<Vec<i16>, _> = hound::WavReader::open(file)?.into_samples().collect();
+    let pcm = Pcm {
+        samples: samples?.iter().map(|sample| f32::from(*sample) / 32_768.0).collect(),
+    };
+    let whisper = Whisper::load(&Config::new(model))?;
+    let cancel = Cancel::default(); // A clone of it, in another thread, ends the transcription after its window.
+    let budget = Budget::new(&SystemClock, &cancel, Duration::from_secs(60));
+    Ok(
+        whisper.transcribe_and_tell(&pcm, &Options::recommended(), &budget, &mut |progress| {
+            eprintln!("{:.1} of {:.1} s", progress.done_sec, progress.total_sec);
+        })?,
+    )
 }
