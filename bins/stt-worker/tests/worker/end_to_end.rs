@@ -152,7 +152,7 @@ fn get(port: &str, path: &str) -> (u16, String) {
 #[test]
 fn bad_jobs_end_as_dead_letters_and_the_good_ones_beside_them_as_transcripts() {
     let place = Place::new();
-    let mut worker = place.worker(&[]);
+    let mut worker = place.worker(&[("RESULT_DETAIL", "words"), ("LANGUAGES", "en,hi")]);
     let address = worker.says("embedded broker: ");
     let port_line = worker.says("metrics on port ");
     let (metrics_port, health_port) = port_line.split_once(", health on port ").unwrap();
@@ -201,6 +201,9 @@ fn bad_jobs_end_as_dead_letters_and_the_good_ones_beside_them_as_transcripts() {
         assert_eq!(result["transcriptText"], goldens[name]["text"]);
         assert_eq!(result["detectedLanguage"], goldens[name]["language"]);
         assert_eq!(result["correlationId"], id(number + 200));
+        let words = result["detail"]["segments"][0]["words"].as_array().expect("words");
+        let words: String = words.iter().filter_map(|word| word["word"].as_str()).collect();
+        assert_eq!(words.trim(), goldens[name]["text"].as_str().unwrap());
     }
     for (key, stage, code, attempt) in [
         ("junk", "VALIDATION", "INVALID_JSON", 1),
@@ -230,6 +233,7 @@ fn bad_jobs_end_as_dead_letters_and_the_good_ones_beside_them_as_transcripts() {
     let metrics = get(metrics_port, "/metrics").1;
     for line in [
         "stt_jobs_completed_total 2",
+        "stt_engine_windows_total 2",
         "stt_jobs_failed_total{stage=\"DOWNLOAD\",code=\"DOWNLOAD_FAILED\"} 1",
         "stt_jobs_retried_total{code=\"DOWNLOAD_FAILED\"} 2",
     ] {
