@@ -16,7 +16,7 @@ pub struct JobResult {
     pub status: Status,
     /// The transcript; empty when nobody speaks; null on FAILED.
     pub transcript_text: Option<String>,
-    /// Whisper's code of the language (`mr`); null on FAILED, or when nothing was there to detect it from.
+    /// Whisper's code of the language (`mr`); null on FAILED, or when there was no speech to detect it from.
     pub detected_language: Option<String>,
     /// exp of the token-weighted mean log-probability over the segments, in [0, 1]; 0.0 on FAILED and on an empty
     /// transcript.
