@@ -70,7 +70,7 @@ const ENGINE: [EngineCount; 9] = [
     ),
     (
         "stt_engine_encoded_total",
-        "Windows encoded; more than transcribed, by those that parted from their batch.",
+        "Windows encoded; more than transcribed, by those that parted from their batch or were halved.",
         |stats| stats.encoded,
     ),
     ("stt_engine_batches_total", "Calls that generated text.", |stats| {
