@@ -1,24 +1,25 @@
 //! One way through one audio: window by window, from features to segments.
 
+mod language;
+mod place;
+mod text;
+
 use std::sync::Arc;
 
 use stt_core::{Budget, ErrorCode, Failure, Language, Segment, Stop};
 
 use crate::batch::{Answer, Call};
 use crate::desk::{Held, NoAnswer, Seat};
-use crate::detect::{self, Guess, Vote};
-use crate::engine::{Engine, NONE_KNOWN};
-use crate::fallback::{self, Decoded};
-use crate::hallucination::{self, Verdict};
+use crate::engine::Engine;
+use crate::fallback::Decoded;
 use crate::mel::{FRAMES_PER_SECOND, Mel, WINDOW_FRAMES};
-use crate::net::{Alignment, Generated, Net, POSITIONS, Search};
+use crate::net::Net;
 use crate::options::{InitialPrompt, Options};
-use crate::prompt::{Built, Prompt};
+use crate::prompt::Prompt;
 use crate::seek::Seek;
-use crate::split::{self, Split, Window};
+use crate::split::{self, Window};
 use crate::suppress::suppressed;
-use crate::unicode;
-use crate::words::{self, Spoken};
+use crate::words::Spoken;
 
 /// A window that is not shortened further, in frames.
 const SHORTEST: usize = 500;
@@ -61,52 +62,6 @@ impl<'a, N: Net> Pass<'a, N> {
                 .map_or(WINDOW_FRAMES, |sec| sec as usize * FRAMES_PER_SECOND),
             held: None,
         }
-    }
-
-    /// The language asked for, or heard; with a probability only when heard. `None` when there is nothing to hear.
-    pub(crate) fn language(&mut self) -> Result<Option<(Language, Option<f32>)>, Failure> {
-        if let Some(language) = self.engine.given(self.options)? {
-            return Ok(Some((language, None)));
-        }
-        let content = self.mel.content_frames();
-        let first = self.options.clip_timestamps.first().copied().unwrap_or_default();
-        let start = (first * FRAMES_PER_SECOND as f64) as usize;
-        let start = if start < content { start } else { 0 };
-        // faster-whisper hears one frame of the padding, too.
-        let end = if self.options.encode_once {
-            content
-        } else {
-            self.mel.frames()
-        };
-        let mut vote = Vote::default();
-        for number in 0..self.options.language_detection_segments.max(1) {
-            let seek = start + number * self.window_frames;
-            if seek >= end || content == 0 {
-                break;
-            }
-            let frames = self.window_frames.min(end - seek);
-            if let Some(guess) = self.hear(Window { seek, frames })?
-                && let Some((language, probability)) = vote.hear(guess, self.options.language_detection_threshold)
-            {
-                return Ok(Some((language, Some(probability))));
-            }
-        }
-        let winner = vote.majority();
-        if winner.is_none() && content > 0 {
-            return Err(Failure::permanent(ErrorCode::UnsupportedLanguage, NONE_KNOWN));
-        }
-        Ok(winner.map(|(language, probability)| (language, Some(probability))))
-    }
-
-    fn hear(&mut self, window: Window) -> Result<Option<Guess>, Failure> {
-        let Answer::Languages(heard) = self.ask(window, Call::Languages)? else {
-            unreachable!("languages were asked for")
-        };
-        let tokens = &self.engine.tokens;
-        let guesses = heard
-            .into_iter()
-            .filter_map(|(token, probability)| Some((tokens.language_of(token)?, probability)));
-        Ok(detect::likeliest(guesses, &self.options.languages))
     }
 
     fn ask(&mut self, window: Window, call: Call) -> Result<Answer, Failure> {
@@ -199,122 +154,6 @@ impl<'a, N: Net> Pass<'a, N> {
             progress(far(seek.at, content, &segments[before..]));
         }
         Ok(segments)
-    }
-
-    /// The window's text, and whether it is cut off although it had all the room there is.
-    fn decode(&mut self, window: Window, prompt: &Built) -> Result<(Decoded, bool), Failure> {
-        let (engine, options, shape) = (self.engine, self.options, prompt.shape);
-        let max_length = match options.max_new_tokens {
-            Some(most) if options.whole_context => shape.with_room(most.min(shape.room_max())),
-            Some(most) => (shape.len + most).min(POSITIONS),
-            None => POSITIONS,
-        };
-        let mut tries = 0;
-        let mut decoded = fallback::decode(&engine.tokens, options, |temperature| {
-            tries += 1;
-            self.generate(window, prompt, temperature, max_length)
-        })?;
-        let counts = &engine.desk.counts;
-        counts.fallbacks.add(usize::from(tries > 1));
-        let room = shape.room(max_length);
-        let lift = options.whole_context && options.max_new_tokens.is_none();
-        if !lift || decoded.tokens.len() < room || decoded.repeats_itself(options) {
-            return Ok((decoded, false));
-        }
-        counts.capped.add(1);
-        if shape.room_max() > room {
-            let all = shape.with_room(shape.room_max());
-            let longer = self.generate(window, prompt, decoded.drawn_at, all)?;
-            let longer = Decoded::new(longer, decoded.drawn_at, &engine.tokens, options);
-            let good = !longer.is_poor(options) && !longer.is_silent(options);
-            if good && longer.tokens.len() < shape.room_max() {
-                return Ok((longer, false));
-            }
-            if good {
-                decoded = longer;
-            }
-        }
-        engine.tokens.drop_broken_end(&mut decoded.tokens);
-        Ok((decoded, true))
-    }
-
-    fn generate(
-        &mut self,
-        window: Window,
-        prompt: &Built,
-        temperature: f32,
-        max_length: usize,
-    ) -> Result<Generated, Failure> {
-        let call = Call::Generate {
-            prompt: prompt.tokens.clone(),
-            shape: prompt.shape,
-            search: Search::at(temperature, max_length, self.options, &self.suppress),
-        };
-        match self.ask(window, call)? {
-            Answer::Generated(generated) => Ok(generated),
-            _ => unreachable!("text was asked for"),
-        }
-    }
-
-    /// The pieces with their words, and where to go on; no pieces when they seem invented.
-    fn place(
-        &mut self,
-        split: Split,
-        window: Window,
-        task: &[u32],
-        language: Language,
-        last_speech: &mut f64,
-    ) -> Result<(Option<Vec<Spoken>>, usize), Failure> {
-        let (tokens, options) = (&self.engine.tokens, self.options);
-        let offset = window.seek as f64 / FRAMES_PER_SECOND as f64;
-        let mut next = split.next;
-        let mut pieces: Vec<Spoken> = split.pieces.into_iter().map(Spoken::from).collect();
-        let texts: Vec<Vec<u32>> = pieces.iter().map(|piece| tokens.text(&piece.tokens)).collect();
-        let text = texts.concat();
-        if !text.is_empty() {
-            let alignment = self.align(window, task, &text)?;
-            let lens: Vec<usize> = texts.iter().map(Vec::len).collect();
-            let spellings = unicode::split(&text, language.code(), tokens);
-            words::place(&mut pieces, spellings, &alignment, &lens, options, offset, *last_speech);
-        }
-        if !split.single_ending
-            && let Some(end) = words::end(&pieces).filter(|end| *end > offset)
-        {
-            next = (end * FRAMES_PER_SECOND as f64).round_ties_even() as usize;
-        }
-        if let Some(threshold) = options.hallucination_silence_threshold {
-            let content = self.mel.content_frames();
-            match hallucination::judge(&pieces, window, self.window_frames, content, threshold, *last_speech) {
-                Verdict::Keep => {}
-                Verdict::Skip(seek) => return Ok((None, seek.max(window.seek + 1))),
-                Verdict::Cut { from, seek } => {
-                    pieces.truncate(from);
-                    next = seek;
-                }
-            }
-        }
-        if let Some(end) = words::end(&pieces) {
-            *last_speech = end;
-        }
-        // A window that would be begun again for ever is passed.
-        let next = if next > window.seek {
-            next
-        } else {
-            window.seek + window.frames
-        };
-        Ok((Some(pieces), next))
-    }
-
-    fn align(&mut self, window: Window, task: &[u32], text: &[u32]) -> Result<Alignment, Failure> {
-        let call = Call::Align {
-            start: self.engine.tokens.start(task),
-            text: text.to_vec(),
-            frames: window.frames,
-        };
-        match self.ask(window, call)? {
-            Answer::Alignment(alignment) => Ok(alignment),
-            _ => unreachable!("an alignment was asked for"),
-        }
     }
 }
 

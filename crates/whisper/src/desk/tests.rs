@@ -5,6 +5,7 @@ use std::thread;
 
 use stt_core::{Cancel, SystemClock};
 
+use super::serve::unlike;
 use super::*;
 use crate::net::{Alignment, Generated, Search, Shape};
 use crate::options::Options;
