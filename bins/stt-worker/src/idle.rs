@@ -11,7 +11,8 @@ const VARIABLE: &str = "OMP_WAIT_POLICY";
 
 /// Unless the variable is set, begins this process anew with idle threads told to sleep. By default they spin: twice the
 /// processor time, and on cores that others use too several times the wall time (docs/benchmarks.md). Returns only when
-/// nothing is to be done, or when it cannot be done.
+/// nothing is to be done, or with the reason why it cannot be done; then this process must end, as its signals are no longer
+/// as Rust set them.
 pub(crate) fn threads_sleep(environment: &Environment) -> Option<io::Error> {
     if environment.get(VARIABLE).is_some() {
         return None;

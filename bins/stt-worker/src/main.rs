@@ -43,11 +43,12 @@ fn main() -> ExitCode {
         },
         Command::Run(options) => match Plan::read(&environment) {
             Ok(plan) => {
-                let spinning = idle::threads_sleep(&environment);
-                logger::start(&plan.settings.log_filter);
-                if let Some(error) = spinning {
-                    log::warn!("idle threads of computations will spin: {error}");
+                if let Some(error) = idle::threads_sleep(&environment) {
+                    return refuse(format_args!(
+                        "stt-worker: cannot begin anew with OMP_WAIT_POLICY=PASSIVE: {error}; set it before the start"
+                    ));
                 }
+                logger::start(&plan.settings.log_filter);
                 let code = report(run::run(plan, &environment, &options));
                 // By now every file is removed and every commit made. Threads of native code may still be at work, and
                 // must not have the ground pulled away beneath them as an ordinary exit would do.

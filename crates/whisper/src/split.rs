@@ -32,6 +32,13 @@ pub(crate) struct Split {
     pub single_ending: bool,
 }
 
+/// Whether a pair of timestamps, other than of zeros, says where the next window begins.
+pub(crate) fn has_pair(tokens: &[u32], timestamp_begin: u32) -> bool {
+    tokens
+        .windows(2)
+        .any(|pair| pair[0] >= timestamp_begin && pair[1] > timestamp_begin)
+}
+
 /// Splits at each pair of timestamps. Text behind the last pair is not finished: the next window begins there, unless a
 /// single timestamp ends the window, behind which nobody speaks. Without a pair the window is one segment.
 ///

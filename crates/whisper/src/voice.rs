@@ -28,6 +28,8 @@ const STRETCH: usize = 32;
 
 /// Frames scored as speech from which on an audio may be music: 3 s.
 const MUSIC_LONG: usize = 188;
+/// Frames scored as speech that are judged together: 10 s.
+const MUSIC_PART: usize = 625;
 /// Score of a voice that is sure. Music with drums reaches it in less than 1 % of the frames scored as speech, 0.7 at most;
 /// speech in 16 % at least, or (0 dB of white noise, a whisper) in 0 to 3 % of frames that nearly all change.
 const SURE: f32 = 0.9;
@@ -52,15 +54,31 @@ pub(crate) fn scores(samples: &[f32], threshold: f32) -> Vec<f32> {
         .iter()
         .map(|frame| spectra.similarity(&samples, *frame) < STEADY)
         .collect();
-    let dropped = if is_music(&scores, &voiced, &changing) {
-        voiced
-    } else {
-        steady(&voiced, &lively(&changing))
-    };
-    for frame in dropped {
+    let music = music(&scores, &voiced, &changing);
+    let alive: Vec<bool> = lively(&changing)
+        .iter()
+        .zip(&music)
+        .map(|(lively, music)| *lively && !music)
+        .collect();
+    for frame in steady(&voiced, &alive) {
         scores[frame] = 0.0;
     }
     scores
+}
+
+/// The voiced frames that are a beat under steady notes, whatever part of 10 s they are seen in.
+fn music(scores: &[f32], voiced: &[usize], changing: &[bool]) -> Vec<bool> {
+    let (all, part) = (voiced.len(), MUSIC_PART.min(voiced.len()));
+    let mut music = vec![all > 0; all];
+    let starts = (0..all.saturating_sub(part))
+        .step_by(MUSIC_PART / 2)
+        .chain([all - part]);
+    for range in starts.map(|start| start..start + part) {
+        if !is_music(scores, &voiced[range.clone()], &changing[range.clone()]) {
+            music[range].fill(false);
+        }
+    }
+    music
 }
 
 /// Whether all that is scored as speech is so for a beat under steady notes: long, with hardly a frame that is surely a
@@ -244,6 +262,25 @@ mod tests {
         let voiced = heard.iter().filter(|score| **score >= 0.6).count();
         assert!(voiced > MUSIC_LONG, "earshot takes it for a voice: {voiced} frames");
         assert!(best(&samples) < 0.6, "{}", best(&samples));
+    }
+
+    #[test]
+    fn a_voice_after_any_amount_of_music_is_kept() {
+        let (minutes, talk) = (30_000, 600);
+        let voiced: Vec<usize> = (0..minutes + talk).collect();
+        let changing: Vec<bool> = voiced.iter().map(|frame| *frame >= minutes || frame % 2 == 0).collect();
+        let score = |frame: &usize| {
+            if *frame >= minutes && frame.is_multiple_of(6) {
+                0.95
+            } else {
+                0.7
+            }
+        };
+        let scores: Vec<f32> = voiced.iter().map(score).collect();
+        let music = music(&scores, &voiced, &changing);
+        assert!(music[..minutes - MUSIC_PART].iter().all(|music| *music));
+        assert!(!music[minutes..].contains(&true));
+        assert!(super::music(&[], &[], &[]).is_empty());
     }
 
     #[test]

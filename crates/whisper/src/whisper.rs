@@ -78,7 +78,7 @@ impl Whisper {
     }
 
     /// Transcribes a whole audio. Blocks; the budget is checked before every call to the network, so it is overrun by at
-    /// most one window.
+    /// most one batch, and by the preparation of the audio (4 to 6 ms for each of its seconds).
     ///
     /// # Errors
     /// [`stt_core::ErrorCode::TranscribeTimeout`] (transient), [`stt_core::ErrorCode::TranscribeFailed`] (transient;

@@ -225,6 +225,12 @@ fn windows_of_one_length_with_texts_of_several_are_told_apart() {
     assert_eq!(frames, [3000, 2998, 3000]);
     unlike(&[&[1], &[], &[1, 2]], &mut frames);
     assert_eq!(frames, [3000, 2998, 3000], "they are told apart already");
+    let mut frames = [2999, 2998];
+    unlike(&[&[1], &[1, 2]], &mut frames);
+    assert_eq!(frames, [2997, 2998], "to the encoder they were alike");
+    let mut frames = [3, 2];
+    unlike(&[&[1], &[1, 2]], &mut frames);
+    assert_eq!(frames, [3, 2], "too short");
     let mut frames = [3000, 3000];
     unlike(&[&[1], &[1, 2]], &mut frames);
     assert_eq!(frames, [2998, 3000]);

@@ -322,6 +322,24 @@ fn a_model_of_english_knows_no_other() {
 }
 
 #[test]
+fn text_that_says_where_to_go_on_is_not_cut_off() {
+    let options = Options {
+        whole_context: true,
+        ..english(Options::default())
+    };
+    let engine = engine(|tokens| {
+        let mut filled = said(tokens, 0.0, " Call Meera", 20.0);
+        filled.tokens.push(filled.tokens[filled.tokens.len() - 1]);
+        let rest = 224 - filled.tokens.len();
+        filled.tokens.extend(self::filled(tokens, rest + 1).tokens.split_off(1));
+        vec![filled, said(tokens, 0.0, " Check", 10.0)]
+    });
+    let transcript = transcribe(&engine, 30, &options).unwrap();
+    assert_eq!(transcript.text, "Call Meera Check");
+    assert_eq!((asked(&engine).len(), engine.desk.counts.stats().capped), (2, 0));
+}
+
+#[test]
 fn a_loop_that_fills_the_positions_is_no_text_that_was_cut_off() {
     let options = Options {
         whole_context: true,
