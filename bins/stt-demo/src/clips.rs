@@ -23,8 +23,6 @@ pub(crate) struct Expected {
     pub(crate) text: String,
     /// Whisper's code.
     pub(crate) language: String,
-    /// Decoding fell back to a temperature above zero somewhere: words were drawn by lot, and a second run draws others.
-    pub(crate) drawn: bool,
 }
 
 /// The folder cannot be used.
@@ -50,12 +48,6 @@ struct Entry {
     recommended: Option<String>,
     language: String,
     duration: f64,
-    segments: Vec<Segment>,
-}
-
-#[derive(Deserialize)]
-struct Segment {
-    temperature: f64,
 }
 
 /// The clips that `folder/transcripts.json` lists, by name.
@@ -91,7 +83,6 @@ fn clip((file, entry): (String, Entry)) -> Clip {
         file,
         hint: entry.hint,
         expected: Expected {
-            drawn: entry.recommended.is_none() && entry.segments.iter().any(|segment| segment.temperature > 0.0),
             text: entry.recommended.unwrap_or(entry.text),
             language: entry.language,
         },
@@ -117,11 +108,8 @@ mod tests {
         read(folder.path()).map_err(|error| error.to_string().replace(&*folder.path().to_string_lossy(), "DIR"))
     }
 
-    fn entry(temperature: f64) -> String {
-        format!(
-            r#"{{"hint": "hi-IN", "spoken": "x", "text": "y", "language": "hi", "duration": 1.5,
-                "segments": [{{"temperature": 0.0}}, {{"temperature": {temperature}}}]}}"#
-        )
+    fn entry() -> String {
+        r#"{"hint": "hi-IN", "spoken": "x", "text": "y", "language": "hi", "duration": 1.5}"#.to_owned()
     }
 
     #[test]
@@ -135,11 +123,11 @@ mod tests {
             ),
             ("{}", "DIR/transcripts.json lists no clip".to_owned()),
             (
-                &format!(r#"{{"../a.wav": {}}}"#, entry(0.0)),
+                &format!(r#"{{"../a.wav": {}}}"#, entry()),
                 "clip \"../a.wav\" is not a plain file name of letters, digits, '.', '_' and '-'".to_owned(),
             ),
             (
-                &format!(r#"{{"a.wav": {0}, "b.wav": {0}, "c.wav": {0}}}"#, entry(0.0)),
+                &format!(r#"{{"a.wav": {0}, "b.wav": {0}, "c.wav": {0}}}"#, entry()),
                 "listed in transcripts.json, but not in DIR: a.wav, c.wav".to_owned(),
             ),
         ] {
@@ -148,19 +136,17 @@ mod tests {
     }
 
     #[test]
-    fn a_fallback_above_temperature_zero_makes_a_transcript_drawn() {
-        let json = format!(r#"{{"b.wav": {}, "a.wav": {}}}"#, entry(0.2), entry(0.0));
-        let clips = listing(&json, &["a.wav", "b.wav"]).unwrap();
-        let drawn = clips.iter().map(|clip| (clip.file.as_str(), clip.expected.drawn));
-        assert_eq!(drawn.collect::<Vec<_>>(), [("a.wav", false), ("b.wav", true)]);
+    fn a_clip_has_its_hint_and_its_length() {
+        let clips = listing(&format!(r#"{{"a.wav": {}}}"#, entry()), &["a.wav"]).unwrap();
         assert_eq!((clips[0].hint.as_deref(), clips[0].seconds), (Some("hi-IN"), 1.5));
+        assert_eq!(clips[0].expected.text, "y");
     }
 
     #[test]
     fn the_workers_own_text_goes_before_faster_whispers() {
-        let own = entry(0.2).replace(r#""text": "y""#, r#""text": "y", "recommended": """#);
+        let own = entry().replace(r#""text": "y""#, r#""text": "y", "recommended": """#);
         let clips = listing(&format!(r#"{{"a.wav": {own}}}"#), &["a.wav"]).unwrap();
-        assert_eq!((clips[0].expected.text.as_str(), clips[0].expected.drawn), ("", false));
+        assert_eq!(clips[0].expected.text, "");
     }
 
     #[test]

@@ -1,23 +1,14 @@
 //! Whether a result is the one that is expected.
 
-use std::collections::BTreeMap;
-
 use stt_schema::{JobResult, Status};
 
 use crate::clips::Expected;
-
-/// How many of the expected words, of 100, must be heard again where the transcript was drawn by lot. Of 28 draws of the
-/// repository's clips each had 57 or more.
-const DRAWN_WORDS_PERCENT: usize = 33;
 
 /// What the comparison found.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Verdict {
     /// The same text, letter by letter, and the same language.
     Same,
-    /// The expected transcript was drawn by lot, and so is this one: completed, in the same language, and with enough
-    /// of the same words.
-    Alike,
     /// Not what is expected, and how.
     Different(String),
 }
@@ -43,35 +34,17 @@ pub(crate) fn compare(expected: &Expected, result: &JobResult) -> Verdict {
     if *text == expected.text {
         return Verdict::Same;
     }
-    let percent = words_heard_percent(&expected.text, text);
-    if expected.drawn && percent >= DRAWN_WORDS_PERCENT {
-        return Verdict::Alike;
-    }
     Verdict::Different(format!("{text:?}, expected {:?}", expected.text))
-}
-
-/// How many words of `expected`, of 100, are in `text`, each as often; their order is not looked at.
-fn words_heard_percent(expected: &str, text: &str) -> usize {
-    let mut heard: BTreeMap<&str, usize> = BTreeMap::new();
-    for word in text.split_whitespace() {
-        *heard.entry(word).or_default() += 1;
-    }
-    let found = expected.split_whitespace().filter(|word| {
-        let left = heard.get_mut(word).filter(|left| **left > 0);
-        left.map(|left| *left -= 1).is_some()
-    });
-    100 * found.count() / expected.split_whitespace().count().max(1)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn expected(text: &str, drawn: bool) -> Expected {
+    fn expected(text: &str) -> Expected {
         Expected {
             text: text.to_owned(),
             language: "en".to_owned(),
-            drawn,
         }
     }
 
@@ -110,7 +83,7 @@ mod tests {
             (heard(""), r#""", expected "a b""#),
         ] {
             assert_eq!(
-                compare(&expected("a b", false), &result),
+                compare(&expected("a b"), &result),
                 Verdict::Different(difference.to_owned())
             );
         }
@@ -118,29 +91,9 @@ mod tests {
 
     #[test]
     fn speech_where_none_is_expected_differs_but_its_language_does_not_count() {
-        let silence = expected("", false);
+        let silence = expected("");
         let unsure = result(&[("transcriptText", "".into()), ("detectedLanguage", "hi".into())]);
         assert_eq!(compare(&silence, &unsure), Verdict::Same);
         assert!(matches!(compare(&silence, &heard("hello")), Verdict::Different(_)));
-        assert!(matches!(
-            compare(&expected("", true), &heard("hello")),
-            Verdict::Different(_)
-        ));
-    }
-
-    #[test]
-    fn a_drawn_transcript_is_alike_with_a_third_of_its_words() {
-        let drawn = expected("one two two three", true);
-        for (text, verdict) in [
-            ("one two two three", "Same"),
-            ("two nine two", "Alike"),
-            ("three one", "Alike"),
-            ("two", "Different"),
-            ("one one one one", "Different"),
-            ("", "Different"),
-        ] {
-            let found = format!("{:?}", compare(&drawn, &heard(text)));
-            assert!(found.starts_with(verdict), "{text:?}: {found}");
-        }
     }
 }

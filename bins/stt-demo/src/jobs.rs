@@ -55,7 +55,6 @@ mod tests {
             expected: Expected {
                 text: String::new(),
                 language: "mr".to_owned(),
-                drawn: false,
             },
             seconds: 1.0,
         };

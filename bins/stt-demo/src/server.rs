@@ -91,7 +91,6 @@ mod tests {
             expected: Expected {
                 text: String::new(),
                 language: "en".to_owned(),
-                drawn: false,
             },
             seconds: 0.0,
         };

@@ -21,7 +21,6 @@ pub(crate) fn heading(file_width: usize) -> String {
 pub(crate) fn row(file_width: usize, job: &Job<'_>, result: &JobResult, verdict: &Verdict) -> String {
     let mark = match verdict {
         Verdict::Same => "ok",
-        Verdict::Alike => "alike",
         Verdict::Different(_) => "BAD",
     };
     let done_ms = result.completed_at.unix_ms() - job.created_at.unix_ms();
@@ -75,7 +74,6 @@ mod tests {
             expected: Expected {
                 text: String::new(),
                 language: "mr".to_owned(),
-                drawn: false,
             },
             seconds: 1.27,
         };

@@ -36,7 +36,7 @@ pub struct Segment {
     pub no_speech_prob: f64,
     /// Temperature at which the window was decoded.
     pub temperature: f32,
-    /// First frame (of 10 ms) of the window.
+    /// First frame (of 10 ms) of the window, in the audio as it was transcribed: without silences that were cut out.
     pub seek: u32,
     /// The words, in order of time, when they were asked for.
     pub words: Vec<Word>,

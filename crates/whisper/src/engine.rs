@@ -134,10 +134,9 @@ fn restore(segment: &mut Segment, map: &TimeMap) {
     for word in &mut segment.words {
         (word.start_sec, word.end_sec) = map.word(word.start_sec, word.end_sec);
     }
-    (segment.start_sec, segment.end_sec) = match &segment.words[..] {
-        [] => map.segment(segment.start_sec, segment.end_sec),
-        [first, .., last] => (first.start_sec, last.end_sec),
-        [only] => (only.start_sec, only.end_sec),
+    (segment.start_sec, segment.end_sec) = match (segment.words.first(), segment.words.last()) {
+        (Some(first), Some(last)) => (first.start_sec, last.end_sec),
+        _ => map.segment(segment.start_sec, segment.end_sec),
     };
 }
 
