@@ -10,7 +10,7 @@ use stt_kafka::{
     Start, Tail, TailConfig, Tailed,
 };
 
-pub(crate) const PATIENCE: Duration = Duration::from_secs(25);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) const POLL: Duration = Duration::from_millis(50);
 
 /// An address where nobody listens: port 1 needs a privilege that no test server has.
