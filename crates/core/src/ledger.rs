@@ -1,63 +1,97 @@
 //! Which offsets are open, and how far each partition may be committed.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod note;
+mod ranges;
+mod track;
 
+use std::collections::BTreeMap;
+
+use self::track::Track;
 use crate::outcome::Published;
 use crate::record::{Partition, Ticket};
 
 /// The offsets of the partitions owned by this process.
 ///
+/// Jobs end out of order, and a commit is one number: it goes up to the lowest open offset. What is done above it, and
+/// what was begun, is written beside it as a note that the next owner reads, so that a crash costs only the jobs that were
+/// really in hand, and a job that ends the process again and again is known.
+///
 /// Invariants, walked exhaustively in the tests:
-/// * **No loss**: a commit never passes an open offset.
+/// * **No loss**: a commit never passes an open offset, and a note names none as done.
 /// * **No rewind**: what is due for a partition in one epoch only grows.
 /// * **Fencing**: a ticket of an earlier epoch changes nothing.
 /// * **Progress**: when nothing is open, everything admitted is due.
+/// * **Nothing twice**: what a committed note names as done is not open again after a crash.
+/// * **Nothing forgotten**: what the broker knows as begun is a suspect after a crash, until it is done.
 #[derive(Debug, Default)]
 pub struct Ledger {
     epoch: u64,
     owned: BTreeMap<Partition, Track>,
+    /// What this process had begun in partitions that it lost. Should they come back, those were no crashes.
+    lost: BTreeMap<Partition, BTreeMap<i64, u32>>,
 }
 
-/// What is known of a partition since it was assigned. Offsets are those to read next, as Kafka commits them.
-#[derive(Debug)]
-struct Track {
-    epoch: u64,
-    open: BTreeSet<i64>,
-    marks: Option<Marks>,
+/// What the broker keeps for a partition of the group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Committed {
+    /// Everything below is done.
+    pub next_offset: i64,
+    /// What is known of the offsets above; ASCII, at most 3,500 bytes, empty when there is nothing to say.
+    pub note: String,
 }
 
-#[derive(Debug)]
-struct Marks {
-    /// One past the highest offset admitted.
-    next: i64,
-    /// What the broker was asked to commit last.
-    asked: i64,
-    /// What the broker has: its last answer, or where reading began.
-    acknowledged: i64,
+/// A partition that came into this process's hands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Assignment {
+    /// Partition.
+    pub partition: Partition,
+    /// What was committed for it last, if anything.
+    pub committed: Option<Committed>,
 }
 
-impl Track {
-    fn admit(&mut self, offset: i64) -> bool {
-        let marks = self.marks.get_or_insert(Marks {
-            next: offset,
-            asked: offset,
-            acknowledged: offset,
-        });
-        if offset < marks.next {
-            return false;
-        }
-        marks.next = offset + 1;
-        self.open.insert(offset)
+impl From<Partition> for Assignment {
+    /// For which nothing is committed.
+    fn from(partition: Partition) -> Self {
+        let committed = None;
+        Self { partition, committed }
     }
 }
 
-/// A commit that may be made: the next offset to read.
+/// A commit that may be made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Due {
     /// Partition.
     pub partition: Partition,
-    /// Everything below is done.
-    pub next_offset: i64,
+    /// What the broker is to keep for it.
+    pub committed: Committed,
+}
+
+/// What a record is to the ledger.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Admitted {
+    /// It is to be worked on.
+    Open {
+        /// The right to settle it.
+        ticket: Ticket,
+        /// How often a process ended after it had begun this record and before it was done with it.
+        crashes: u32,
+    },
+    /// An earlier owner was done with it. It counts as passed.
+    Done,
+    /// The partition is not owned, or the record was admitted before in this epoch (delivered twice, as after a resumed
+    /// pause).
+    Ignored,
+}
+
+impl Admitted {
+    /// The ticket of a record that is to be worked on.
+    #[must_use]
+    pub fn ticket(self) -> Option<Ticket> {
+        match self {
+            Self::Open { ticket, .. } => Some(ticket),
+            Self::Done | Self::Ignored => None,
+        }
+    }
 }
 
 /// What settling did.
@@ -70,58 +104,81 @@ pub enum Settled {
 }
 
 impl Ledger {
-    /// Takes a partition over, under a new epoch; what was known of it is forgotten.
-    pub fn assign(&mut self, partition: Partition) {
+    /// Takes a partition over, under a new epoch, with what its last owner noted.
+    pub fn assign(&mut self, assignment: Assignment) {
         self.epoch += 1;
-        let track = Track {
-            epoch: self.epoch,
-            open: BTreeSet::new(),
-            marks: None,
-        };
-        self.owned.insert(partition, track);
+        let Assignment { partition, committed } = assignment;
+        let ours = self.lost.remove(&partition).unwrap_or_default();
+        self.owned.insert(partition, Track::new(self.epoch, committed, &ours));
     }
 
     /// Gives a partition up: its tickets become stale.
     pub fn revoke(&mut self, partition: &Partition) {
-        self.owned.remove(partition);
+        if let Some(track) = self.owned.remove(partition) {
+            self.lost.insert(partition.clone(), track.begun());
+        }
     }
 
-    /// Opens an offset. `None` when the partition is not owned, or the offset was admitted before in this epoch (a
-    /// record that was delivered twice, as after a resumed pause).
-    pub fn admit(&mut self, partition: &Partition, offset: i64) -> Option<Ticket> {
-        let track = self.owned.get_mut(partition)?;
-        track.admit(offset).then(|| Ticket {
-            partition: partition.clone(),
-            offset,
-            epoch: track.epoch,
-        })
+    /// A partition will be given up with jobs begun that are not going to end here: the next commit takes their marks back,
+    /// so that nobody takes them for crashes.
+    pub fn retire(&mut self, partition: &Partition) {
+        if let Some(track) = self.owned.get_mut(partition) {
+            track.retire();
+        }
+    }
+
+    /// Opens the offset of a record.
+    pub fn admit(&mut self, partition: &Partition, offset: i64) -> Admitted {
+        match self.owned.get_mut(partition) {
+            Some(track) => track.admit(partition, offset),
+            None => Admitted::Ignored,
+        }
+    }
+
+    /// Marks a job as begun, in the next commit. Should the process end before it is done, its next owner will know.
+    pub fn begin(&mut self, ticket: &Ticket) {
+        if let Some(track) = self.current(ticket) {
+            track.begin(ticket.offset);
+        }
+    }
+
+    /// Whether the broker knows that the job was begun.
+    #[must_use]
+    pub fn is_marked(&self, ticket: &Ticket) -> bool {
+        let track = self.owned.get(&ticket.partition);
+        track.is_some_and(|track| track.epoch == ticket.epoch && track.is_marked(ticket.offset))
+    }
+
+    /// Whether a ticket may still be settled.
+    #[must_use]
+    pub fn is_current(&self, ticket: &Ticket) -> bool {
+        let track = self.owned.get(&ticket.partition);
+        track.is_some_and(|track| track.epoch == ticket.epoch)
     }
 
     /// Closes the offset of a published outcome.
     pub fn settle(&mut self, published: Published) -> Settled {
-        let Ticket {
-            partition,
-            offset,
-            epoch,
-        } = published.ticket;
-        let closed = self
-            .owned
-            .get_mut(&partition)
-            .is_some_and(|track| track.epoch == epoch && track.open.remove(&offset));
+        let ticket = published.ticket;
+        let closed = self.current(&ticket).is_some_and(|track| track.settle(ticket.offset));
         if closed { Settled::Closed } else { Settled::Stale }
     }
 
-    /// The commits that may be made and were not asked for yet; they count as asked for from now on.
+    /// The commits that may be made and were not asked for yet. They count as asked for until [`Ledger::committed`] or
+    /// [`Ledger::refused`] says what became of them; of a partition there is one at a time.
     pub fn due(&mut self) -> Vec<Due> {
+        self.due_with(&[])
+    }
+
+    /// As [`Ledger::due`], should the outcomes of these tickets be published along with the commits, in one transaction.
+    pub fn due_with(&mut self, closing: &[&Ticket]) -> Vec<Due> {
         let mut due = Vec::new();
         for (partition, track) in &mut self.owned {
-            let Some(marks) = &mut track.marks else { continue };
-            let next_offset = track.open.first().copied().unwrap_or(marks.next);
-            if next_offset > marks.asked {
-                marks.asked = next_offset;
+            let of_track = |ticket: &&&Ticket| ticket.epoch == track.epoch && ticket.partition == *partition;
+            let offsets: Vec<i64> = closing.iter().filter(of_track).map(|ticket| ticket.offset).collect();
+            if let Some(committed) = track.due(&offsets) {
                 due.push(Due {
                     partition: partition.clone(),
-                    next_offset,
+                    committed,
                 });
             }
         }
@@ -130,17 +187,17 @@ impl Ledger {
 
     /// The broker has a commit.
     pub fn committed(&mut self, due: &Due) {
-        if let Some(marks) = self.marks(due) {
-            marks.acknowledged = marks.acknowledged.max(due.next_offset);
-        }
+        self.answered(due, true);
     }
 
-    /// The broker refused a commit: unless a later one is on its way, it is due again.
+    /// The broker refused a commit: it is due again.
     pub fn refused(&mut self, due: &Due) {
-        if let Some(marks) = self.marks(due)
-            && marks.asked == due.next_offset
-        {
-            marks.asked = marks.acknowledged;
+        self.answered(due, false);
+    }
+
+    fn answered(&mut self, due: &Due, taken: bool) {
+        if let Some(track) = self.owned.get_mut(&due.partition) {
+            track.answered(&due.committed, taken);
         }
     }
 
@@ -150,170 +207,25 @@ impl Ledger {
         partitions
             .into_iter()
             .filter_map(|partition| self.owned.get(partition))
-            .all(|track| {
-                let Some(marks) = &track.marks else { return true };
-                marks.acknowledged >= track.open.first().copied().unwrap_or(marks.next)
-            })
-    }
-
-    fn marks(&mut self, due: &Due) -> Option<&mut Marks> {
-        self.owned.get_mut(&due.partition)?.marks.as_mut()
+            .all(Track::is_committed)
     }
 
     /// How many offsets are open, over all partitions.
     #[must_use]
     pub fn open(&self) -> usize {
-        self.owned.values().map(|track| track.open.len()).sum()
+        self.owned.values().map(Track::open).sum()
     }
 
     /// The partitions owned.
     pub fn partitions(&self) -> impl Iterator<Item = &Partition> {
         self.owned.keys()
     }
+
+    fn current(&mut self, ticket: &Ticket) -> Option<&mut Track> {
+        let track = self.owned.get_mut(&ticket.partition)?;
+        (track.epoch == ticket.epoch).then_some(track)
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{Outcome, OutcomeKind};
-
-    fn partition() -> Partition {
-        Partition {
-            topic: "stt.jobs".into(),
-            id: 0,
-        }
-    }
-
-    fn publish(ticket: Ticket) -> Published {
-        Outcome::new(ticket, vec![], OutcomeKind::Completed { result: vec![] }).acknowledged()
-    }
-
-    fn next_offsets(ledger: &mut Ledger) -> Vec<i64> {
-        ledger.due().iter().map(|due| due.next_offset).collect()
-    }
-
-    #[test]
-    fn a_ticket_of_a_lost_partition_changes_nothing_after_it_comes_back() {
-        let mut ledger = Ledger::default();
-        ledger.assign(partition());
-        let old = ledger.admit(&partition(), 7).unwrap();
-        ledger.revoke(&partition());
-        assert!(ledger.admit(&partition(), 8).is_none());
-        ledger.assign(partition());
-        let new = ledger.admit(&partition(), 7).unwrap();
-        assert_eq!(ledger.settle(publish(old)), Settled::Stale);
-        assert_eq!(next_offsets(&mut ledger), [0_i64; 0]);
-        assert_eq!(ledger.settle(publish(new)), Settled::Closed);
-        assert_eq!(next_offsets(&mut ledger), [8]);
-    }
-
-    #[test]
-    fn a_refused_commit_is_due_again_and_gaps_between_offsets_are_normal() {
-        let mut ledger = Ledger::default();
-        ledger.assign(partition());
-        let (first, second) = (
-            ledger.admit(&partition(), 3).unwrap(),
-            ledger.admit(&partition(), 9).unwrap(),
-        );
-        assert!(ledger.admit(&partition(), 9).is_none(), "delivered twice");
-        ledger.settle(publish(second));
-        assert_eq!(next_offsets(&mut ledger), [0_i64; 0], "3 is still open");
-        ledger.settle(publish(first));
-        let due = ledger.due().pop().unwrap();
-        assert_eq!(due.next_offset, 10);
-        assert_eq!(next_offsets(&mut ledger), [0_i64; 0], "asked for already");
-        ledger.refused(&due);
-        assert_eq!(next_offsets(&mut ledger), [10]);
-        ledger.committed(&due);
-        assert!(ledger.is_committed([&partition()]) && ledger.open() == 0);
-    }
-
-    /// A few jobs and everything that can happen to them, in every order.
-    struct Walk {
-        ledger: Ledger,
-        tickets: Vec<Ticket>,
-        /// Offsets admitted and not settled in this epoch, kept apart from the ledger.
-        open: BTreeSet<i64>,
-        next: i64,
-        due: Vec<Due>,
-        highest_due: i64,
-    }
-
-    impl Walk {
-        fn replay(history: &[u8]) -> Self {
-            let mut ledger = Ledger::default();
-            ledger.assign(partition());
-            let open = BTreeSet::new();
-            let mut walk = Self {
-                ledger,
-                tickets: vec![],
-                open,
-                next: 0,
-                due: vec![],
-                highest_due: 0,
-            };
-            history.iter().for_each(|event| walk.take(*event));
-            walk
-        }
-
-        fn take(&mut self, event: u8) {
-            match event {
-                0 => {
-                    let ticket = self.ledger.admit(&partition(), self.next).expect("owned and new");
-                    self.open.insert(self.next);
-                    self.tickets.push(ticket);
-                    self.next += 2;
-                }
-                1 | 2 if !self.tickets.is_empty() => {
-                    let ticket = if event == 1 {
-                        self.tickets.remove(0)
-                    } else {
-                        self.tickets.pop().unwrap()
-                    };
-                    let fresh = ticket.epoch == self.ledger.epoch;
-                    let offset = ticket.offset;
-                    let settled = self.ledger.settle(publish(ticket));
-                    assert_eq!(settled == Settled::Closed, fresh, "fencing");
-                    if fresh {
-                        self.open.remove(&offset);
-                    }
-                }
-                3 => {
-                    let due = self.ledger.due();
-                    for due in &due {
-                        assert!(self.open.first().is_none_or(|open| due.next_offset <= *open), "no loss");
-                        assert!(due.next_offset >= self.highest_due, "no rewind");
-                        self.highest_due = due.next_offset;
-                    }
-                    self.due.extend(due);
-                }
-                4 => self.due.drain(..).for_each(|due| self.ledger.refused(&due)),
-                5 => self.due.drain(..).for_each(|due| self.ledger.committed(&due)),
-                6 => {
-                    // Taken away and given back: reading begins at the lowest offset that was not passed.
-                    self.ledger.revoke(&partition());
-                    self.ledger.assign(partition());
-                    self.next = self.open.first().copied().unwrap_or(self.next).max(self.highest_due);
-                    self.open.clear();
-                    self.due.clear();
-                }
-                _ => {}
-            }
-        }
-    }
-
-    #[test]
-    fn every_history_of_six_events_keeps_the_invariants() {
-        let mut committed = 0;
-        for code in 0..7_u32.pow(6) {
-            let history: Vec<u8> = (0..6).map(|place| (code / 7_u32.pow(place) % 7) as u8).collect();
-            let mut walk = Walk::replay(&history);
-            if walk.open.is_empty() {
-                (3..=3).chain([5]).for_each(|event| walk.take(event));
-                assert!(walk.ledger.is_committed([&partition()]), "progress: {history:?}");
-                committed += usize::from(walk.highest_due > 0);
-            }
-        }
-        assert!(committed > 1_000, "the walk committed only {committed} times");
-    }
-}
+mod tests;

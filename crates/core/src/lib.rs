@@ -36,11 +36,14 @@ pub use clock::{Clock, SystemClock};
 pub use cue::Cue;
 pub use delays::Delays;
 pub use failure::{Failure, Fault, story};
-pub use ledger::{Due, Ledger, Settled};
+pub use ledger::{Admitted, Assignment, Committed, Due, Ledger, Settled};
 pub use limits::Limits;
 pub use outcome::{Outcome, OutcomeKind, Published};
 pub use record::{Delivery, Header, Partition, Ticket};
-pub use seam::{Decode, Fetch, NotPublished, Publish, Source, SourceError, SourceEvent, Transcribe, TranscribeRequest};
+pub use seam::{
+    Decode, Fetch, NotPublished, Publish, Source, SourceError, SourceEvent, Transact, Transacted, Transaction,
+    Transcribe, TranscribeRequest,
+};
 pub use subtitle::{write_json, write_srt, write_txt, write_vtt};
 pub use transcript::{Segment, Transcript, Word};
 

@@ -3,7 +3,9 @@
 mod publish;
 mod source;
 mod steps;
+mod transact;
 
 pub use publish::{NotPublished, Publish};
 pub use source::{Source, SourceError, SourceEvent};
 pub use steps::{Decode, Fetch, Transcribe, TranscribeRequest};
+pub use transact::{Transact, Transacted, Transaction};

@@ -56,8 +56,11 @@ impl KafkaSource {
     fn list(due: &[Due]) -> Result<TopicPartitionList, KafkaError> {
         let mut list = TopicPartitionList::new();
         for due in due {
-            let offset = Offset::Offset(due.next_offset);
+            let offset = Offset::Offset(due.committed.next_offset);
             list.add_partition_offset(&due.partition.topic, due.partition.id, offset)?;
+            if let Some(mut element) = list.find_partition(&due.partition.topic, due.partition.id) {
+                element.set_metadata(&due.committed.note);
+            }
         }
         Ok(list)
     }

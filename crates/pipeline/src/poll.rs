@@ -8,7 +8,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use stt_core::{
-    Cancel, Case, Delays, Delivery, Failure, Ledger, Partition, Settled, Source, SourceError, SourceEvent, Ticket,
+    Admitted, Cancel, Case, Delays, Delivery, Failure, Ledger, Partition, Settled, Source, SourceError, SourceEvent,
+    Ticket,
 };
 
 use crate::leaving::Leaving;
@@ -196,11 +197,15 @@ impl Poll<'_> {
         match event {
             SourceEvent::Idle => {}
             SourceEvent::Delivered(delivery) => self.admit(delivery),
-            SourceEvent::Assigned(partitions) => {
+            SourceEvent::Assigned(assignments) => {
                 self.status.joined();
-                for partition in &partitions {
-                    self.ledger.assign(partition.clone());
-                    self.cancels.insert(partition.clone(), Cancel::default());
+                let partitions: Vec<_> = assignments
+                    .iter()
+                    .map(|assignment| assignment.partition.clone())
+                    .collect();
+                for assignment in assignments {
+                    self.cancels.insert(assignment.partition.clone(), Cancel::default());
+                    self.ledger.assign(assignment);
                 }
                 telemetry::assigned("assigned", &partitions, self.cancels.len());
                 if self.paused {
@@ -239,7 +244,7 @@ impl Poll<'_> {
         if leaves || self.tasks.is_none() {
             return; // not passed, so it will be delivered to whoever comes next
         }
-        let Some(ticket) = self.ledger.admit(&delivery.partition, delivery.offset) else {
+        let Admitted::Open { ticket, .. } = self.ledger.admit(&delivery.partition, delivery.offset) else {
             return;
         };
         telemetry::received();

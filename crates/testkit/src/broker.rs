@@ -5,8 +5,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
 use stt_core::{
-    Cancel, Delivery, Due, ErrorCode, Failure, Header, NotPublished, Outcome, OutcomeKind, Partition, Publish,
-    Published, Source, SourceError, SourceEvent,
+    Assignment, Cancel, Committed, Delivery, Due, ErrorCode, Failure, Header, NotPublished, Outcome, OutcomeKind,
+    Partition, Publish, Published, Source, SourceError, SourceEvent,
 };
 
 /// What a topic is for.
@@ -47,7 +47,7 @@ struct Shared {
 struct State {
     jobs: Vec<Delivery>,
     published: Vec<Record>,
-    commits: Vec<i64>,
+    commits: Vec<Committed>,
     events: Vec<SourceEvent>,
     position: usize,
     owned: bool,
@@ -76,8 +76,12 @@ impl MemoryBroker {
         let mut state = self.lock();
         state.owned = true;
         (state.closed, state.paused) = (false, false);
-        state.position = state.commits.last().map_or(0, |next| *next as usize);
-        state.events.push(SourceEvent::Assigned(vec![Self::partition()]));
+        let committed = state.commits.last().cloned();
+        state.position = committed.as_ref().map_or(0, |committed| committed.next_offset as usize);
+        let partition = Self::partition();
+        state
+            .events
+            .push(SourceEvent::Assigned(vec![Assignment { partition, committed }]));
         (MemorySource(self.clone()), MemoryPublish(self.clone()))
     }
 
@@ -116,7 +120,21 @@ impl MemoryBroker {
     /// What was committed, in order: next offsets.
     #[must_use]
     pub fn commits(&self) -> Vec<i64> {
-        self.lock().commits.clone()
+        self.lock()
+            .commits
+            .iter()
+            .map(|committed| committed.next_offset)
+            .collect()
+    }
+
+    /// The note beside what was committed last.
+    #[must_use]
+    pub fn note(&self) -> String {
+        self.lock()
+            .commits
+            .last()
+            .map(|committed| committed.note.clone())
+            .unwrap_or_default()
     }
 
     /// How often intake was paused.
@@ -208,7 +226,7 @@ impl Source for MemorySource {
         let refused = state.commit_refusals > 0;
         state.commit_refusals = state.commit_refusals.saturating_sub(1);
         if !refused && state.owned {
-            state.commits.extend(due.iter().map(|due| due.next_offset));
+            state.commits.extend(due.iter().map(|due| due.committed.clone()));
         }
         let error = refused.then(|| "the coordinator moved".to_owned());
         state.events.push(SourceEvent::Committed {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{Delivery, Due, Partition};
+use crate::{Assignment, Delivery, Due, Partition};
 
 /// Delivers records of the partitions that this member of the group owns, and takes commits for them.
 ///
@@ -39,8 +39,9 @@ pub enum SourceEvent {
     Idle,
     /// A record.
     Delivered(Delivery),
-    /// Partitions are owned from now on. (An incremental assignment: those owned before stay.)
-    Assigned(Vec<Partition>),
+    /// Partitions are owned from now on, each with what is committed for it. (An incremental assignment: those owned
+    /// before stay.)
+    Assigned(Vec<Assignment>),
     /// Partitions are to be given up by [`Source::release`]; or, when `lost`, belong to somebody else already, so that
     /// nothing may be committed for them.
     Revoked {

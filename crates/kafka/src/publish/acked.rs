@@ -48,9 +48,9 @@ mod tests {
             id: 0,
         };
         let mut ledger = Ledger::default();
-        ledger.assign(partition.clone());
+        ledger.assign(partition.clone().into());
         let tickets: Vec<_> = (0..=HELD_MAX as i64)
-            .map(|offset| ledger.admit(&partition, offset).unwrap())
+            .map(|offset| ledger.admit(&partition, offset).ticket().unwrap())
             .collect();
         let mut acked = Acked::default();
         for ticket in &tickets {

@@ -10,7 +10,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
-use stt_core::{Due, Partition, SourceEvent};
+use stt_core::{Assignment, Committed, Due, Partition, SourceEvent};
 
 use crate::listener::forward_log;
 use crate::record;
@@ -123,7 +123,12 @@ impl Group {
                 let mut state = self.state();
                 state.owned.extend(partitions.iter().cloned());
                 if !partitions.is_empty() {
-                    state.events.push_back(SourceEvent::Assigned(partitions));
+                    let assignment = |partition| Assignment {
+                        partition,
+                        committed: None,
+                    };
+                    let assignments = partitions.into_iter().map(assignment).collect();
+                    state.events.push_back(SourceEvent::Assigned(assignments));
                 }
             }
             Err(error) => self.trouble(format!("could not take partitions over: {error}")),
@@ -179,7 +184,9 @@ impl ConsumerContext for Group {
                 topic: self.topic.clone(),
                 id: element.partition(),
             };
-            let due = Due { partition, next_offset };
+            let note = element.metadata().to_owned();
+            let committed = Committed { next_offset, note };
+            let due = Due { partition, committed };
             answers
                 .entry(error.map(|error| error.to_string()))
                 .or_default()

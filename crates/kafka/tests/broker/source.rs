@@ -36,11 +36,7 @@ fn without_a_broker_poll_keeps_its_wait_tells_the_trouble_once_and_close_keeps_i
     while started.elapsed() < seconds(3) {
         let polled = Instant::now();
         member.poll();
-        assert!(
-            polled.elapsed() < seconds(1),
-            "poll took {:?}",
-            polled.elapsed()
-        );
+        assert!(polled.elapsed() < seconds(1), "poll took {:?}", polled.elapsed());
     }
     let troubles = troubles(&member.events);
     let refused = troubles
@@ -50,11 +46,7 @@ fn without_a_broker_poll_keeps_its_wait_tells_the_trouble_once_and_close_keeps_i
     assert_eq!(refused, 1, "{troubles:?}");
     let closing = Instant::now();
     member.source.close(seconds(1));
-    assert!(
-        closing.elapsed() < seconds(3),
-        "close took {:?}",
-        closing.elapsed()
-    );
+    assert!(closing.elapsed() < seconds(3), "close took {:?}", closing.elapsed());
     assert!(
         member
             .source
@@ -294,11 +286,7 @@ fn a_commit_while_the_broker_is_away_never_blocks_and_is_taken_when_it_is_back()
     while started.elapsed() < seconds(2) {
         let polled = Instant::now();
         member.poll();
-        assert!(
-            polled.elapsed() < seconds(1),
-            "poll took {:?}",
-            polled.elapsed()
-        );
+        assert!(polled.elapsed() < seconds(1), "poll took {:?}", polled.elapsed());
     }
     broker.come_back().unwrap();
     if member.answer(&due(0, 1)).is_some() {

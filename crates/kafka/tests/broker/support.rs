@@ -3,7 +3,8 @@
 use std::time::{Duration, Instant};
 
 use stt_core::{
-    Cancel, Delivery, Due, Ledger, NotPublished, Outcome, OutcomeKind, Partition, Publish, Source, SourceEvent, Ticket,
+    Cancel, Committed, Delivery, Due, Ledger, NotPublished, Outcome, OutcomeKind, Partition, Publish, Source,
+    SourceEvent, Ticket,
 };
 use stt_kafka::{
     Connection, EmbeddedBroker, JobProducer, KafkaPublish, KafkaSource, ProducerConfig, PublishConfig, SourceConfig,
@@ -112,7 +113,10 @@ impl Member {
 
 pub(crate) fn assigned(event: &SourceEvent) -> Vec<Partition> {
     match event {
-        SourceEvent::Assigned(partitions) => partitions.clone(),
+        SourceEvent::Assigned(assignments) => assignments
+            .iter()
+            .map(|assignment| assignment.partition.clone())
+            .collect(),
         _ => vec![],
     }
 }
@@ -149,15 +153,18 @@ pub(crate) fn jobs(id: i32) -> Partition {
 pub(crate) fn due(id: i32, next_offset: i64) -> Due {
     Due {
         partition: jobs(id),
-        next_offset,
+        committed: Committed {
+            next_offset,
+            note: String::new(),
+        },
     }
 }
 
 /// A ticket, as the ledger gives it.
 pub(crate) fn ticket(offset: i64) -> Ticket {
     let mut ledger = Ledger::default();
-    ledger.assign(jobs(0));
-    ledger.admit(&jobs(0), offset).expect("just assigned")
+    ledger.assign(jobs(0).into());
+    ledger.admit(&jobs(0), offset).ticket().expect("just assigned")
 }
 
 pub(crate) fn completed(offset: i64, result: impl Into<Vec<u8>>) -> Outcome {
