@@ -136,6 +136,8 @@ impl Plan {
                 ..Limits::default()
             },
             detail: settings.transcription.detail,
+            idempotency_ttl: settings.idempotency_ttl,
+            idempotency_entries_max: settings.idempotency_entries_max,
             shutdown_grace: settings.shutdown_grace,
             leave_wait: crate::signals::LEAVE_WAIT,
             ..stt_pipeline::Config::default()

@@ -6,7 +6,7 @@ use std::time::Instant;
 use stt_audio::{FfmpegDecode, HttpFetch};
 use stt_core::SystemClock;
 use stt_kafka::{KafkaPublish, KafkaSource};
-use stt_pipeline::{Parts, Report, Stopping};
+use stt_pipeline::{Parts, Publishing, Report, Stopping};
 use stt_settings::Environment;
 use stt_whisper::Whisper;
 
@@ -57,11 +57,12 @@ pub(crate) fn run(mut plan: Plan, environment: &Environment, options: &Options) 
         fetch: Arc::new(HttpFetch::new(plan.fetch(tmp_dir.path())).map_err(|error| Error::Fetch(error.into()))?),
         decode: Arc::new(FfmpegDecode::new(plan.decode())),
         transcribe,
-        publish: Arc::new(KafkaPublish::new(&plan.connection(), plan.publish()).map_err(Error::Kafka)?),
         clock: Arc::new(SystemClock),
         dice: fastrand::f64,
         model_version: plan.settings.model.as_str().into(),
     };
+    let publish = KafkaPublish::new(&plan.connection(), plan.publish()).map_err(Error::Kafka)?;
+    let publishing = Publishing::AtLeastOnce(Arc::new(publish));
     let mut source = KafkaSource::new(&plan.connection(), plan.source()).map_err(Error::Kafka)?;
     let status = health.running(Instant::now());
     log::info!(
@@ -71,6 +72,7 @@ pub(crate) fn run(mut plan: Plan, environment: &Environment, options: &Options) 
     );
     Ok(stt_pipeline::run(
         &mut source,
+        publishing,
         &parts,
         &plan.pipeline(),
         &status,

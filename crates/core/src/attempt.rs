@@ -96,6 +96,13 @@ impl Attempt {
         }
     }
 
+    /// Goes straight to the publishing of what an earlier run of the same try found and could not publish.
+    pub fn found_before(&mut self, verdict: Verdict) -> Action {
+        let replaceable = matches!(verdict, Verdict::Completed);
+        self.step = Step::Publish { replaceable };
+        Action::Publish(verdict)
+    }
+
     /// The next action. Begin with what validation found: [`Event::Done`], or [`Event::Failed`]. `dice` in [0, 1)
     /// spreads the wait before a retry.
     pub fn step(&mut self, event: Event, dice: f64) -> Action {
@@ -267,6 +274,14 @@ mod tests {
             let ends = walk.go_on(7);
             assert!(ends > 1_000, "the walk reached only {ends} ends");
         }
+    }
+
+    #[test]
+    fn what_was_found_before_is_published_without_being_done_again() {
+        let mut attempt = Attempt::new(1, &Limits::default());
+        let action = attempt.found_before(Verdict::Completed);
+        assert!(matches!(action, Action::Publish(Verdict::Completed)));
+        assert!(matches!(attempt.step(Event::Done, 0.5), Action::Settle));
     }
 
     #[test]

@@ -61,9 +61,12 @@ impl<T> Delays<T> {
         self.heap.is_empty()
     }
 
-    /// Drops the values that no longer matter.
-    pub fn retain(&mut self, keep: impl Fn(&T) -> bool) {
-        self.heap.retain(|Reverse(waiting)| keep(&waiting.value));
+    /// Takes the values out that no longer matter here.
+    pub fn extract(&mut self, is_out: impl Fn(&T) -> bool) -> Vec<T> {
+        let all = std::mem::take(&mut self.heap).into_vec();
+        let (out, kept): (Vec<_>, Vec<_>) = all.into_iter().partition(|Reverse(waiting)| is_out(&waiting.value));
+        self.heap = kept.into();
+        out.into_iter().map(|Reverse(waiting)| waiting.value).collect()
     }
 }
 
@@ -103,7 +106,9 @@ mod tests {
         delays.push(at(20), "later");
         assert_eq!((delays.pop(at(9)), delays.next_due()), (None, Some(at(10))));
         assert_eq!(delays.pop(at(30)), Some("early"));
-        delays.retain(|value| *value != "nobody");
+        assert_eq!(delays.extract(|value| *value == "nobody"), [""; 0]);
+        delays.push(at(1), "nobody");
+        assert_eq!(delays.extract(|value| *value == "nobody"), ["nobody"]);
         assert_eq!(
             (delays.pop(at(30)), delays.pop(at(30)), delays.pop(at(30))),
             (Some("late"), Some("later"), None)

@@ -20,12 +20,14 @@ mod detail;
 mod failure;
 mod ledger;
 mod limits;
+mod line;
 mod number;
 mod outcome;
 mod record;
 mod seam;
 mod subtitle;
 mod transcript;
+mod twins;
 
 pub use attempt::{Action, Attempt, Event, Verdict};
 pub use audio::{Fetched, Pcm, SpillFile};
@@ -38,7 +40,8 @@ pub use delays::Delays;
 pub use failure::{Failure, Fault, story};
 pub use ledger::{Admitted, Assignment, Committed, Due, Ledger, Settled};
 pub use limits::Limits;
-pub use outcome::{Outcome, OutcomeKind, Published};
+pub use line::Line;
+pub use outcome::{Outcome, OutcomeKind, Published, Receipt};
 pub use record::{Delivery, Header, Partition, Ticket};
 pub use seam::{
     Decode, Fetch, NotPublished, Publish, Source, SourceError, SourceEvent, Transact, Transacted, Transaction,
@@ -46,6 +49,7 @@ pub use seam::{
 };
 pub use subtitle::{write_json, write_srt, write_txt, write_vtt};
 pub use transcript::{Segment, Transcript, Word};
+pub use twins::{JobKey, Twin, Twins};
 
 /// Of the wire, what implementors of the seams and users of the values name.
 pub use stt_schema::{AudioUrl, DetailLevel, ErrorCode, FailureStage, Language};

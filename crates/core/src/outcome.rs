@@ -59,7 +59,11 @@ impl Outcome {
 
     /// For implementors of [`crate::Publish`] only: to be called when the broker has acknowledged every record.
     pub fn acknowledged(self) -> Published {
-        Published { ticket: self.ticket }
+        let is_final = !matches!(self.kind, OutcomeKind::Retry { .. });
+        Published {
+            ticket: self.ticket,
+            receipt: Receipt { is_final },
+        }
     }
 }
 
@@ -68,9 +72,38 @@ impl Outcome {
 #[must_use = "the job's offset passes only when this is settled"]
 pub struct Published {
     pub(crate) ticket: Ticket,
+    receipt: Receipt,
+}
+
+/// Proof that an outcome of a job was published once, for whom the offset does not matter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    is_final: bool,
+}
+
+impl Receipt {
+    /// Whether the job is over; it is not when it will be tried again.
+    #[must_use]
+    pub fn is_final(self) -> bool {
+        self.is_final
+    }
+
+    /// Another record of the same job needs no outcome of its own.
+    pub fn covers(self, twin: Ticket) -> Published {
+        Published {
+            ticket: twin,
+            receipt: self,
+        }
+    }
 }
 
 impl Published {
+    /// The proof without the offset.
+    #[must_use]
+    pub fn receipt(&self) -> Receipt {
+        self.receipt
+    }
+
     /// The partition of the job's record.
     #[must_use]
     pub fn partition(&self) -> &Partition {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use stt_core::{Clock, Decode, DetailLevel, Fetch, Limits, Publish, Transcribe};
+use stt_core::{Clock, Decode, DetailLevel, Fetch, Limits, Transcribe};
 
 /// The machinery that the workers share.
 #[derive(Clone)]
@@ -14,8 +14,6 @@ pub struct Parts {
     pub decode: Arc<dyn Decode>,
     /// Makes text of those.
     pub transcribe: Arc<dyn Transcribe>,
-    /// Takes the outcomes.
-    pub publish: Arc<dyn Publish>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// A number in [0, 1) for each call, to spread the waits before retries.
@@ -41,6 +39,13 @@ pub struct Config {
     pub poll_wait: Duration,
     /// Least time between two commits. Default 250 ms.
     pub commit_every: Duration,
+    /// Longest a job waits for the broker to know that it was begun; then it begins all the same. Default 1 s.
+    pub mark_wait: Duration,
+    /// How long a job is remembered after its outcome was published, so that a duplicate is not done again; none when zero.
+    /// Default 1 h.
+    pub idempotency_ttl: Duration,
+    /// How many jobs are remembered. Default 10,000.
+    pub idempotency_entries_max: usize,
     /// How long running jobs may go on after a stop was asked for. Default 25 s.
     pub shutdown_grace: Duration,
     /// How long last commits, and then leaving the group, may take. Default 5 s each.
@@ -57,6 +62,9 @@ impl Default for Config {
             detail: DetailLevel::None,
             poll_wait: Duration::from_millis(100),
             commit_every: Duration::from_millis(250),
+            mark_wait: Duration::from_secs(1),
+            idempotency_ttl: Duration::from_secs(3600),
+            idempotency_entries_max: 10_000,
             shutdown_grace: Duration::from_secs(25),
             leave_wait: Duration::from_secs(5),
         }

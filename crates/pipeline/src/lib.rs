@@ -6,13 +6,15 @@
 //! metrics recorder.
 
 mod config;
-mod leaving;
+mod outlet;
 mod poll;
 mod status;
+mod task;
 mod telemetry;
 mod worker;
 
 pub use config::{Config, Parts};
+pub use outlet::Publishing;
 pub use poll::{Ended, Report, Stopping, run};
 pub use status::{NotReady, Status};
 pub use telemetry::describe_metrics;

@@ -1,21 +1,26 @@
 //! The poll loop: the one thread that owns the source, the ledger, the waiting records and the commits.
 
-use std::collections::BTreeMap;
+mod ending;
+mod intake;
+
+use std::collections::{BTreeMap, VecDeque};
+use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use lru::LruCache;
 use stt_core::{
-    Admitted, Cancel, Case, Delays, Delivery, Failure, Ledger, Partition, Settled, Source, SourceError, SourceEvent,
-    Ticket,
+    Cancel, Case, Delays, Failure, JobKey, Ledger, Line, Partition, Source, SourceError, SourceEvent, Ticket, Twins,
 };
 
-use crate::leaving::Leaving;
+use crate::outlet::{Outlet, Transactions};
+use crate::task::{Done, Finding, Task, Wanted};
 use crate::telemetry;
-use crate::worker::{Done, Task, Worker};
-use crate::{Config, Parts, Status};
+use crate::worker::Worker;
+use crate::{Config, Parts, Publishing, Status};
 
 /// Asks the pipeline to stop; clones share it.
 #[derive(Clone, Debug, Default)]
@@ -65,6 +70,7 @@ pub enum Ended {
 /// When the source or a part is gone for good; offsets of unfinished jobs stay open.
 pub fn run(
     source: &mut dyn Source,
+    publishing: Publishing,
     parts: &Parts,
     config: &Config,
     status: &Arc<Status>,
@@ -73,9 +79,17 @@ pub fn run(
     let (task_in, task_out) = mpsc::channel();
     let (done_in, done_out) = mpsc::channel();
     let closing = Cancel::default();
+    let (transactions, outlet) = match publishing {
+        Publishing::AtLeastOnce(publish) => (None, Outlet::Direct(publish)),
+        Publishing::ExactlyOnce(transact) => {
+            let (transactions, outlet) = Transactions::new(transact);
+            (Some(transactions), outlet)
+        }
+    };
     let worker = Worker {
         number: 0,
         parts: parts.clone(),
+        outlet,
         limits: config.limits.clone(),
         detail: config.detail,
         status: Arc::clone(status),
@@ -91,12 +105,18 @@ pub fn run(
         closing,
         done: done_out,
         ledger: Ledger::default(),
+        transactions,
         delays: Delays::default(),
-        cancels: BTreeMap::new(),
+        twins: Twins::new(config.idempotency_ttl, config.idempotency_entries_max),
+        findings: LruCache::new(FINDINGS_MAX),
+        line: Line::new(config.concurrency.max(1) + AHEAD.min(config.queue_max)),
+        starting: VecDeque::new(),
+        hands: BTreeMap::new(),
+        wanted: BTreeMap::new(),
+        unwanted: vec![],
         leaving: None,
         paused: false,
-        in_hand: 0,
-        committed_at: parts.clock.now(),
+        commit_at: parts.clock.now(),
         fatal: None,
         report: Report::default(),
     };
@@ -132,6 +152,21 @@ fn start_workers(
     (0..count.max(1)).map(start).collect()
 }
 
+/// Jobs begun beyond one for each worker, so that a worker that ends one has the next at hand.
+const AHEAD: usize = 1;
+
+/// Findings kept for jobs whose partition was lost before they could be published.
+const FINDINGS_MAX: NonZeroUsize = NonZeroUsize::new(64).expect("64 is not 0");
+
+/// Longest wait for an event while a worker may have something to say, which the source cannot wake us for.
+const BUSY_WAIT: Duration = Duration::from_millis(10);
+
+/// Partitions to be given up as soon as nothing of them is in hand and the broker has their commits, or at `deadline`.
+struct Leaving {
+    partitions: Vec<Partition>,
+    deadline: Instant,
+}
+
 struct Poll<'a> {
     source: &'a mut dyn Source,
     parts: &'a Parts,
@@ -142,14 +177,25 @@ struct Poll<'a> {
     closing: Cancel,
     done: Receiver<Done>,
     ledger: Ledger,
+    /// When outcomes and offsets go together.
+    transactions: Option<Transactions>,
     delays: Delays<(Case, Ticket)>,
-    /// One for each partition owned: raised when it is given up.
-    cancels: BTreeMap<Partition, Cancel>,
+    twins: Twins<(Case, Ticket)>,
+    /// What was found and could not be published, by job and try.
+    findings: LruCache<(JobKey, u32), Finding>,
+    line: Line<Task>,
+    /// Begun, and waiting for the broker to know it. Each with when it was begun.
+    starting: VecDeque<(Task, Instant)>,
+    /// How many tasks the workers have of each partition.
+    hands: BTreeMap<Partition, usize>,
+    /// How much the jobs of each partition owned are wanted.
+    wanted: BTreeMap<Partition, Wanted>,
+    /// The same of partitions that are gone, while jobs of theirs may run.
+    unwanted: Vec<Wanted>,
     leaving: Option<Leaving>,
     paused: bool,
-    /// Tasks given to the workers and not heard of yet.
-    in_hand: usize,
-    committed_at: Instant,
+    /// When the next commit is to be made.
+    commit_at: Instant,
     fatal: Option<Failure>,
     report: Report,
 }
@@ -165,32 +211,32 @@ impl Poll<'_> {
 
     /// One turn: whatever is due, then at most one event of the source.
     fn turn(&mut self) -> Result<(), SourceError> {
-        let now = self.parts.clock.now();
+        let now = self.now();
         self.status.polled(now);
         while let Ok(done) = self.done.try_recv() {
-            self.settle(done);
+            self.ended(done);
         }
         while let Some((case, ticket)) = self.tasks.as_ref().and_then(|_| self.delays.pop(now)) {
-            self.dispatch(case, ticket);
+            self.queue(case, ticket);
         }
-        if now.saturating_duration_since(self.committed_at) >= self.config.commit_every {
-            self.commit();
-        }
-        if self
-            .leaving
-            .as_ref()
-            .is_some_and(|leaving| leaving.is_over(now, &self.ledger))
-        {
+        self.start();
+        self.commit();
+        if self.leaving.as_ref().is_some_and(|leaving| self.is_over(leaving)) {
             let leaving = self.leaving.take().expect("looked at above");
             self.give_up(&leaving.partitions, "revoked");
             self.source.release(&leaving.partitions);
         }
-        let until_due = self.delays.next_due().map(|due| due.saturating_duration_since(now));
-        let wait = until_due.map_or(self.config.poll_wait, |due| due.min(self.config.poll_wait));
-        let event = self.source.poll(wait)?;
+        let event = self.source.poll(self.wait(now))?;
         self.take(event);
         telemetry::load(self.ledger.open(), self.delays.len(), self.paused);
         Ok(())
+    }
+
+    fn wait(&self, now: Instant) -> Duration {
+        let busy = self.line.in_hand() > 0 || self.transactions.as_ref().is_some_and(Transactions::is_busy);
+        let until_due = self.delays.next_due().map(|due| due.saturating_duration_since(now));
+        let wait = until_due.map_or(self.config.poll_wait, |due| due.min(self.config.poll_wait));
+        if busy { wait.min(BUSY_WAIT) } else { wait }
     }
 
     fn take(&mut self, event: SourceEvent) {
@@ -204,10 +250,10 @@ impl Poll<'_> {
                     .map(|assignment| assignment.partition.clone())
                     .collect();
                 for assignment in assignments {
-                    self.cancels.insert(assignment.partition.clone(), Cancel::default());
+                    self.wanted.insert(assignment.partition.clone(), Wanted::default());
                     self.ledger.assign(assignment);
                 }
-                telemetry::assigned("assigned", &partitions, self.cancels.len());
+                telemetry::assigned("assigned", &partitions, self.wanted.len());
                 if self.paused {
                     self.source.pause(&partitions);
                 }
@@ -217,10 +263,12 @@ impl Poll<'_> {
                 partitions,
                 lost: false,
             } => {
-                self.cancel(&partitions);
-                self.commit();
-                let deadline = self.parts.clock.now() + self.config.leave_wait;
+                for partition in &partitions {
+                    self.stop_running(partition);
+                }
+                let deadline = self.now() + self.config.leave_wait;
                 self.leaving = Some(Leaving { partitions, deadline });
+                self.commit_at = self.now();
             }
             SourceEvent::Committed { due, error } => {
                 telemetry::committed(error.as_deref());
@@ -236,125 +284,103 @@ impl Poll<'_> {
         }
     }
 
-    fn admit(&mut self, delivery: Delivery) {
-        let leaves = self
-            .leaving
-            .as_ref()
-            .is_some_and(|leaving| leaving.partitions.contains(&delivery.partition));
-        if leaves || self.tasks.is_none() {
-            return; // not passed, so it will be delivered to whoever comes next
-        }
-        let Admitted::Open { ticket, .. } = self.ledger.admit(&delivery.partition, delivery.offset) else {
-            return;
-        };
-        telemetry::received();
-        let case = Case::open(delivery, &self.config.limits);
-        let wait = case.wait(self.parts.clock.wall(), &self.config.limits);
-        if wait.is_zero() {
-            self.dispatch(case, ticket);
-        } else {
-            self.delays.push(self.parts.clock.now() + wait, (case, ticket));
-        }
-    }
-
-    fn dispatch(&mut self, case: Case, ticket: Ticket) {
-        let cancel = self.cancels.get(ticket.partition()).cloned().unwrap_or_default();
-        let Some(tasks) = &self.tasks else { return };
-        if tasks.send(Task { case, ticket, cancel }).is_ok() {
-            self.in_hand += 1;
-        }
-    }
-
-    fn settle(&mut self, done: Done) {
-        self.in_hand -= 1;
-        match done {
-            Done::Published(published) => {
-                self.report.published += 1;
-                if self.ledger.settle(published) == Settled::Stale {
-                    telemetry::stale();
-                }
-            }
-            Done::Abandoned => self.report.abandoned += 1,
-            Done::Died(failure) => self.fatal = self.fatal.take().or(Some(failure)),
-        }
-    }
-
     fn commit(&mut self) {
-        self.committed_at = self.parts.clock.now();
-        let due = self.ledger.due();
-        if !due.is_empty() {
-            self.source.commit(&due);
+        let now = self.now();
+        let commit = now >= self.commit_at;
+        if commit {
+            self.commit_at = now + self.config.commit_every;
         }
-    }
-
-    /// Pauses intake when enough is open, and resumes it at half of that.
-    fn balance(&mut self) {
-        let ceiling = self.config.concurrency.max(1) + self.config.queue_max;
-        let (busy, delayed) = (self.in_hand, self.delays.len());
-        let partitions: Vec<_> = self.cancels.keys().cloned().collect();
-        if !self.paused && (busy >= ceiling || delayed >= self.config.delayed_max) {
-            self.paused = true;
-            self.source.pause(&partitions);
-        } else if self.paused && busy <= ceiling / 2 && delayed <= self.config.delayed_max / 2 {
-            self.paused = false;
-            self.source.resume(&partitions);
-        }
-    }
-
-    fn cancel(&mut self, partitions: &[Partition]) {
-        for partition in partitions {
-            if let Some(cancel) = self.cancels.get(partition) {
-                cancel.cancel();
+        if let Some(transactions) = &mut self.transactions {
+            let ended = transactions.turn(&mut self.ledger, commit, now);
+            self.fatal = self.fatal.take().or(ended.err());
+        } else if commit {
+            let due = self.ledger.due();
+            if !due.is_empty() {
+                self.source.commit(&due);
             }
         }
+    }
+
+    /// Jobs of a partition are run no further; those that are done may still be published.
+    fn stop_running(&mut self, partition: &Partition) {
+        if let Some(wanted) = self.wanted.get(partition) {
+            wanted.run.cancel();
+        }
+        self.ledger.retire(partition);
+        self.leave_waiting(&|ticket| ticket.partition() == partition);
+    }
+
+    /// Whether partitions that were revoked may go: nothing of them is in hand and all is committed, or it is high time.
+    fn is_over(&self, leaving: &Leaving) -> bool {
+        let in_hand = leaving
+            .partitions
+            .iter()
+            .any(|partition| self.hands.contains_key(partition));
+        self.now() >= leaving.deadline || (!in_hand && self.ledger.is_committed(&leaving.partitions))
     }
 
     fn give_up(&mut self, partitions: &[Partition], kind: &'static str) {
-        self.cancel(partitions);
         for partition in partitions {
-            self.cancels.remove(partition);
+            // What runs still may end: should a lost partition come back, the finding is published then.
+            if let Some(wanted) = self.wanted.remove(partition) {
+                wanted.publish.cancel();
+                self.unwanted.push(wanted);
+            }
             self.ledger.revoke(partition);
         }
-        self.delays
-            .retain(|(_, ticket)| !partitions.contains(ticket.partition()));
-        telemetry::assigned(kind, partitions, self.cancels.len());
+        self.leave_waiting(&|ticket| partitions.contains(ticket.partition()));
+        telemetry::assigned(kind, partitions, self.wanted.len());
     }
 
     /// Lets running jobs end within the grace, keeping the membership alive; then cancels them. Whether all ended.
     fn drain(&mut self) -> bool {
         self.status.draining();
-        self.tasks = None;
         self.closing.cancel();
-        self.delays.retain(|_| false);
-        self.source.pause(&self.cancels.keys().cloned().collect::<Vec<_>>());
+        self.tasks = None;
+        self.leave_waiting(&|_| true);
+        self.source.pause(&self.wanted.keys().cloned().collect::<Vec<_>>());
         let grace = if self.fatal.is_some() {
             Duration::ZERO
         } else {
             self.config.shutdown_grace
         };
-        self.turn_until(grace, |poll| poll.in_hand == 0);
-        self.cancels.values().for_each(Cancel::cancel);
-        self.turn_until(self.config.leave_wait, |poll| poll.in_hand == 0);
-        self.in_hand == 0
+        self.turn_until(grace, |poll| poll.line.in_hand() == 0);
+        self.wanted
+            .values()
+            .chain(&self.unwanted)
+            .for_each(|wanted| wanted.run.cancel());
+        self.turn_until(self.config.leave_wait, |poll| poll.line.in_hand() == 0);
+        self.wanted.values().for_each(|wanted| wanted.publish.cancel());
+        self.turn_until(self.config.leave_wait.min(BUSY_WAIT * 10), |poll| {
+            poll.line.in_hand() == 0
+        });
+        self.line.in_hand() == 0
     }
 
     /// Makes the last commits and leaves the group.
     fn leave(&mut self) -> Report {
-        self.commit();
         let partitions: Vec<_> = self.ledger.partitions().cloned().collect();
+        for partition in &partitions {
+            self.ledger.retire(partition);
+        }
+        self.commit_at = self.now();
         self.turn_until(self.config.leave_wait, |poll| poll.ledger.is_committed(&partitions));
         self.report.committed = self.ledger.is_committed(&partitions);
-        self.report.abandoned += self.in_hand as u64; // what did not end in time is left as well
+        self.report.abandoned += self.line.in_hand() as u64; // what did not end in time is left as well
         self.source.close(self.config.leave_wait);
         self.report
     }
 
     fn turn_until(&mut self, wait: Duration, over: impl Fn(&Self) -> bool) {
-        let deadline = self.parts.clock.now() + wait;
-        while !over(self) && self.parts.clock.now() < deadline {
+        let deadline = self.now() + wait;
+        while !over(self) && self.now() < deadline {
             if self.turn().is_err() {
                 return; // the source is gone; there is nothing to wait for
             }
         }
+    }
+
+    fn now(&self) -> Instant {
+        self.parts.clock.now()
     }
 }

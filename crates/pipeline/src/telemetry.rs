@@ -43,6 +43,23 @@ pub fn describe_metrics() {
         "stt_stale_settlements_total",
         "Outcomes published after their partition was given up."
     );
+    describe_counter!(
+        "stt_jobs_duplicate_total",
+        "Records passed because the same job was done of late, or with the one that ran."
+    );
+    describe_counter!(
+        "stt_jobs_done_before_total",
+        "Records passed because an earlier owner of the partition noted them as done."
+    );
+    describe_counter!(
+        "stt_jobs_suspect_total",
+        "Records that a process had in hand when it ended; they are begun alone."
+    );
+    describe_counter!(
+        "stt_jobs_unmarked_total",
+        "Jobs begun although the broker did not acknowledge in time that they were."
+    );
+    describe_counter!("stt_transactions_total", "Transactions, by result.");
     describe_counter!("stt_audio_seconds_total", Unit::Seconds, "Audio transcribed.");
     describe_histogram!(
         "stt_stage_seconds",
@@ -67,6 +84,48 @@ pub fn describe_metrics() {
 
 pub(crate) fn received() {
     counter!("stt_jobs_received_total").increment(1);
+}
+
+pub(crate) fn duplicate(twin: &'static str, case: &Case) {
+    counter!("stt_jobs_duplicate_total", "twin" => twin).increment(1);
+    let delivery = case.delivery();
+    log::info!(
+        "job {} ({}@{}) is a duplicate of one that was done",
+        case.job_id(),
+        delivery.partition,
+        delivery.offset
+    );
+}
+
+pub(crate) fn done_before() {
+    counter!("stt_jobs_done_before_total").increment(1);
+}
+
+pub(crate) fn suspect(case: &Case, crashes: u32) {
+    counter!("stt_jobs_suspect_total").increment(1);
+    let delivery = case.delivery();
+    log::warn!(
+        "job {} ({}@{}) was in hand when a worker ended, {crashes} times so far",
+        case.job_id(),
+        delivery.partition,
+        delivery.offset
+    );
+}
+
+pub(crate) fn unmarked() {
+    counter!("stt_jobs_unmarked_total").increment(1);
+}
+
+pub(crate) fn left(case: &Case) {
+    Story::begin(case).abandoned();
+}
+
+pub(crate) fn transaction(failure: Option<&Failure>) {
+    let result = if failure.is_some() { "aborted" } else { "committed" };
+    counter!("stt_transactions_total", "result" => result).increment(1);
+    if let Some(failure) = failure {
+        log::warn!("a transaction was aborted: {}", failure.story());
+    }
 }
 
 pub(crate) fn running(change: f64) {

@@ -7,36 +7,19 @@ use std::time::{Duration, Instant};
 
 use stt_core::{
     Action, Attempt, Budget, Cancel, Case, DetailLevel, Event, Failure, Fault, Fetched, Limits, Outcome, OutcomeKind,
-    Pcm, Published, Ticket, TranscribeRequest, Transcript, Verdict,
+    Pcm, TranscribeRequest, Transcript, Verdict,
 };
 
+use crate::outlet::{Outlet, Sent};
+use crate::task::{Done, End, Finding, Task, Wanted};
 use crate::telemetry::{self, Stage, Story};
 use crate::{Parts, Status};
-
-/// A job for a worker.
-#[derive(Debug)]
-pub(crate) struct Task {
-    pub case: Case,
-    pub ticket: Ticket,
-    /// Raised when nobody wants the outcome any more.
-    pub cancel: Cancel,
-}
-
-/// What a worker says when it is done with a task.
-#[derive(Debug)]
-pub(crate) enum Done {
-    /// The outcome is with the broker.
-    Published(Published),
-    /// The offset stays open.
-    Abandoned,
-    /// The process must end.
-    Died(Failure),
-}
 
 #[derive(Clone)]
 pub(crate) struct Worker {
     pub number: usize,
     pub parts: Parts,
+    pub outlet: Outlet,
     pub limits: Limits,
     pub detail: DetailLevel,
     pub status: Arc<Status>,
@@ -51,44 +34,58 @@ impl Worker {
             let task = tasks.lock().unwrap_or_else(PoisonError::into_inner).recv();
             let Ok(task) = task else { return };
             telemetry::running(1.0);
+            let (partition, number) = (task.ticket.partition().clone(), task.case.number());
+            let key = task.key.clone();
             let end = self.work(task);
             telemetry::running(-1.0);
-            if done.send(end).is_err() {
+            let told = done.send(Done {
+                partition,
+                key,
+                number,
+                end,
+            });
+            if told.is_err() {
                 return; // the poll thread is gone: nobody could commit it
             }
         }
     }
 
-    fn work(&self, task: Task) -> Done {
-        let Task { case, ticket, cancel } = task;
-        let mut attempt = Attempt::new(case.number(), &self.limits);
-        let mut hands = Hands::new(self, &case, cancel);
-        let mut outcome = Some(Outcome::new(
+    fn work(&self, task: Task) -> End {
+        let Task {
+            case,
             ticket,
-            case.key(),
-            OutcomeKind::Completed { result: vec![] },
-        ));
-        let mut published = None;
-        let mut event = match case.job() {
-            _ if self.closing.is_cancelled() || hands.cancel.is_cancelled() => Event::Cancelled,
-            Ok(_) => Event::Done,
-            Err(failure) => Event::Failed(failure),
+            wanted,
+            finding,
+            ..
+        } = task;
+        let mut attempt = Attempt::new(case.number(), &self.limits);
+        let mut hands = Hands::new(self, &case, wanted);
+        let blank = OutcomeKind::Completed { result: vec![] };
+        let mut outcome = Some(Outcome::new(ticket, case.key(), blank));
+        let mut sent = None;
+        let mut action = match (finding, case.job()) {
+            _ if self.closing.is_cancelled() || hands.wanted.run.is_cancelled() => attempt.step(Event::Cancelled, 0.0),
+            (Some(Finding { verdict, transcript }), _) => {
+                hands.transcript = transcript;
+                attempt.found_before(verdict)
+            }
+            (None, Ok(_)) => attempt.step(Event::Done, 0.0),
+            (None, Err(failure)) => attempt.step(Event::Failed(failure), 0.0),
         };
         loop {
-            let action = attempt.step(event, (self.parts.dice)());
             if !matches!(action, Action::Hold(..)) {
                 self.status.unblocked(self.number);
             }
-            event = match action {
+            let event = match action {
                 Action::Fetch => hands.guarded(Stage::Download, Hands::fetch),
                 Action::Decode => hands.guarded(Stage::Decode, Hands::decode),
                 Action::Transcribe => hands.guarded(Stage::Transcribe, Hands::transcribe),
                 Action::Publish(verdict) => {
                     let kind = hands.compose(verdict);
                     outcome = outcome.map(|outcome| outcome.replaced(kind));
-                    hands.publish(&mut outcome, &mut published)
+                    hands.publish(&mut outcome, &mut sent)
                 }
-                Action::PublishAgain => hands.publish(&mut outcome, &mut published),
+                Action::PublishAgain => hands.publish(&mut outcome, &mut sent),
                 Action::Hold(wait, failure) => {
                     hands.story.held(&failure);
                     self.status
@@ -97,18 +94,21 @@ impl Worker {
                 }
                 Action::Settle => {
                     hands.tell();
-                    let published = published.expect("a settled attempt was published");
-                    return Done::Published(published);
+                    return match sent.expect("a settled attempt was published") {
+                        Sent::Published(published) => End::Published(published),
+                        Sent::Settled(receipt) => End::Settled(receipt),
+                    };
                 }
                 Action::Abandon => {
                     hands.story.abandoned();
-                    return Done::Abandoned;
+                    return End::Abandoned(hands.finding());
                 }
                 Action::Die(failure) => {
                     hands.story.held(&failure);
-                    return Done::Died(failure);
+                    return End::Died(failure);
                 }
             };
+            action = attempt.step(event, (self.parts.dice)());
         }
     }
 }
@@ -117,7 +117,7 @@ impl Worker {
 struct Hands<'a> {
     worker: &'a Worker,
     case: &'a Case,
-    cancel: Cancel,
+    wanted: Wanted,
     story: Story,
     /// When decoding began; decoding and transcription share one budget.
     listening_since: Option<Instant>,
@@ -128,13 +128,13 @@ struct Hands<'a> {
 }
 
 impl<'a> Hands<'a> {
-    fn new(worker: &'a Worker, case: &'a Case, cancel: Cancel) -> Self {
+    fn new(worker: &'a Worker, case: &'a Case, wanted: Wanted) -> Self {
         let story = Story::begin(case);
         let (fetched, pcm, transcript, verdict) = (None, None, None, None);
         Self {
             worker,
             case,
-            cancel,
+            wanted,
             story,
             listening_since: None,
             fetched,
@@ -152,14 +152,14 @@ impl<'a> Hands<'a> {
         self.story.step(stage, self.now() - began);
         match result {
             Ok(()) => Event::Done,
-            Err(_) if self.cancel.is_cancelled() => Event::Cancelled,
+            Err(_) if self.wanted.run.is_cancelled() => Event::Cancelled,
             Err(failure) => Event::Failed(failure),
         }
     }
 
     fn fetch(&mut self) -> Result<(), Failure> {
         let (parts, job) = (&self.worker.parts, self.case.job()?);
-        let budget = Budget::new(parts.clock.as_ref(), &self.cancel, self.worker.limits.download);
+        let budget = Budget::new(parts.clock.as_ref(), &self.wanted.run, self.worker.limits.download);
         self.fetched = Some(parts.fetch.fetch(&job.audio_url, &budget)?);
         Ok(())
     }
@@ -189,7 +189,7 @@ impl<'a> Hands<'a> {
     fn listening_budget(&self) -> Budget<'_> {
         let spent = self.listening_since.map_or(Duration::ZERO, |since| self.now() - since);
         let left = self.worker.limits.transcribe.saturating_sub(spent);
-        Budget::new(self.worker.parts.clock.as_ref(), &self.cancel, left)
+        Budget::new(self.worker.parts.clock.as_ref(), &self.wanted.run, left)
     }
 
     fn compose(&mut self, verdict: Verdict) -> OutcomeKind {
@@ -207,22 +207,26 @@ impl<'a> Hands<'a> {
         kind
     }
 
-    fn publish(&mut self, outcome: &mut Option<Outcome>, published: &mut Option<Published>) -> Event {
+    fn publish(&mut self, outcome: &mut Option<Outcome>, sent: &mut Option<Sent>) -> Event {
+        if self.wanted.publish.is_cancelled() {
+            return Event::Cancelled;
+        }
         let (worker, began) = (self.worker, self.now());
         let records = outcome.take().expect("an outcome that is not published is kept");
         worker
             .status
             .blocked(worker.number, began, "the broker does not acknowledge an outcome");
-        let answer = worker.parts.publish.publish(records, &self.cancel);
+        let answer = worker.outlet.send(records, &self.wanted.publish);
         self.story.step(Stage::Publish, self.now() - began);
         match answer {
             Ok(proof) => {
-                *published = Some(proof);
+                *sent = Some(proof);
                 Event::Done
             }
-            Err(not_published) => {
+            Err(None) => Event::Cancelled,
+            Err(Some(not_published)) => {
                 *outcome = Some(not_published.outcome);
-                let cancelled = self.cancel.is_cancelled() && not_published.failure.fault != Fault::Fatal;
+                let cancelled = self.wanted.publish.is_cancelled() && not_published.failure.fault != Fault::Fatal;
                 if cancelled {
                     Event::Cancelled
                 } else {
@@ -232,11 +236,21 @@ impl<'a> Hands<'a> {
         }
     }
 
+    /// What was found for good, of a job that is left before it could be published.
+    fn finding(&mut self) -> Option<Finding> {
+        let verdict = self
+            .verdict
+            .take()
+            .filter(|verdict| !matches!(verdict, Verdict::Retry { .. }))?;
+        let transcript = self.transcript.take();
+        Some(Finding { verdict, transcript })
+    }
+
     /// Waits, in small steps so that a shutdown is noticed.
     fn hold(&self, wait: Duration) -> Event {
         let clock = &self.worker.parts.clock;
         let until = clock.now() + wait;
-        while !self.cancel.is_cancelled() {
+        while !self.wanted.run.is_cancelled() && !self.wanted.publish.is_cancelled() {
             let left = until.saturating_duration_since(clock.now());
             if left.is_zero() {
                 return Event::Done;

@@ -36,6 +36,10 @@ pub struct WorkerSettings {
     pub kafka: KafkaSettings,
     /// `KAFKA_GROUP_ID`.
     pub group_id: String,
+    /// `DELIVERY_GUARANTEE`: whether it is exactly once.
+    pub exactly_once: bool,
+    /// `TRANSACTIONAL_ID`.
+    pub transactional_id: Option<String>,
     /// `MODEL_SIZE`: a directory, a name, or `org/repo`.
     pub model: String,
     /// `DEVICE`.
@@ -60,6 +64,10 @@ pub struct WorkerSettings {
     pub backoff_base: Duration,
     /// `RETRY_BACKOFF_MAX_MS`.
     pub backoff_max: Duration,
+    /// `IDEMPOTENCY_TTL_SEC`.
+    pub idempotency_ttl: Duration,
+    /// `IDEMPOTENCY_MAX_ENTRIES`.
+    pub idempotency_entries_max: usize,
     /// `WORKER_CONCURRENCY`.
     pub concurrency: usize,
     /// `WORKER_QUEUE_MAX`.
@@ -107,6 +115,8 @@ impl WorkerSettings {
         let settings = Self {
             kafka: KafkaSettings::read_with(read),
             group_id: read.text("KAFKA_GROUP_ID"),
+            exactly_once: read.text("DELIVERY_GUARANTEE") == "exactly-once",
+            transactional_id: read.optional("TRANSACTIONAL_ID"),
             model: read.text("MODEL_SIZE"),
             device: if read.text("DEVICE") == "cuda" {
                 Device::Cuda
@@ -123,6 +133,8 @@ impl WorkerSettings {
             attempts_max: read.whole("MAX_ATTEMPTS"),
             backoff_base: read.millis("RETRY_BACKOFF_BASE_MS"),
             backoff_max: read.millis("RETRY_BACKOFF_MAX_MS"),
+            idempotency_ttl: read.seconds("IDEMPOTENCY_TTL_SEC"),
+            idempotency_entries_max: read.whole("IDEMPOTENCY_MAX_ENTRIES"),
             concurrency: read.whole("WORKER_CONCURRENCY"),
             queue_max: read.whole("WORKER_QUEUE_MAX"),
             metrics_port: read.whole("METRICS_PORT"),

@@ -1,13 +1,14 @@
 //! A broker in memory: one group, one member, the topics of a worker.
 
+mod clients;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use stt_core::{
-    Assignment, Cancel, Committed, Delivery, Due, ErrorCode, Failure, Header, NotPublished, Outcome, OutcomeKind,
-    Partition, Publish, Published, Source, SourceError, SourceEvent,
-};
+use stt_core::{Assignment, Committed, Delivery, Failure, Header, Outcome, OutcomeKind, Partition, SourceEvent};
+
+pub use self::clients::{MemoryPublish, MemorySource, MemoryTransact};
 
 /// What a topic is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +61,57 @@ struct State {
     commit_refusals: u32,
 }
 
+impl State {
+    fn assign(&mut self) {
+        self.owned = true;
+        let committed = self.commits.last().cloned();
+        self.position = committed.as_ref().map_or(0, |committed| committed.next_offset as usize);
+        let partition = MemoryBroker::partition();
+        self.events
+            .push(SourceEvent::Assigned(vec![Assignment { partition, committed }]));
+    }
+
+    fn append(&mut self, key: Option<Vec<u8>>, payload: Option<Vec<u8>>, headers: Vec<Header>) {
+        let offset = self.jobs.len() as i64;
+        self.jobs.push(Delivery {
+            partition: MemoryBroker::partition(),
+            offset,
+            key,
+            payload,
+            headers,
+        });
+    }
+
+    /// Takes the records of an outcome.
+    fn take(&mut self, outcome: &Outcome) {
+        let key = outcome.key.clone();
+        let record = |role, value: &[u8], headers: &[Header]| Record {
+            role,
+            key: key.clone(),
+            value: value.to_vec(),
+            headers: headers.to_vec(),
+        };
+        let records = match &outcome.kind {
+            OutcomeKind::Completed { result } => vec![record(Role::Results, result, &[])],
+            OutcomeKind::Failed {
+                result,
+                dead_letter,
+                headers,
+            } => {
+                vec![
+                    record(Role::Results, result, &[]),
+                    record(Role::DeadLetters, dead_letter, headers),
+                ]
+            }
+            OutcomeKind::Retry { payload, headers } => {
+                self.append(Some(key.clone()), Some(payload.clone()), headers.clone());
+                vec![record(Role::Jobs, payload, headers)]
+            }
+        };
+        self.published.extend(records);
+    }
+}
+
 impl MemoryBroker {
     /// The one partition of jobs.
     #[must_use]
@@ -74,20 +126,34 @@ impl MemoryBroker {
     #[must_use]
     pub fn join(&self) -> (MemorySource, MemoryPublish) {
         let mut state = self.lock();
-        state.owned = true;
         (state.closed, state.paused) = (false, false);
-        let committed = state.commits.last().cloned();
-        state.position = committed.as_ref().map_or(0, |committed| committed.next_offset as usize);
-        let partition = Self::partition();
-        state
-            .events
-            .push(SourceEvent::Assigned(vec![Assignment { partition, committed }]));
+        state.assign();
         (MemorySource(self.clone()), MemoryPublish(self.clone()))
+    }
+
+    /// A publisher of transactions.
+    #[must_use]
+    pub fn transact(&self) -> MemoryTransact {
+        MemoryTransact::new(self.clone())
+    }
+
+    /// As if an earlier owner had committed this.
+    pub fn begin_at(&self, next_offset: i64, note: &str) {
+        let note = note.to_owned();
+        self.lock().commits.push(Committed { next_offset, note });
+    }
+
+    /// Gives the partition back after [`MemoryBroker::revoke`].
+    pub fn give_back(&self) {
+        self.lock().assign();
+        self.0.changed.notify_all();
     }
 
     /// Produces a job record.
     pub fn produce(&self, key: Option<&str>, payload: &[u8], headers: Vec<Header>) {
-        self.append(key.map(|key| key.as_bytes().to_vec()), Some(payload.to_vec()), headers);
+        let key = key.map(|key| key.as_bytes().to_vec());
+        self.lock().append(key, Some(payload.to_vec()), headers);
+        self.0.changed.notify_all();
     }
 
     /// Takes the partition away: asked for, or lost.
@@ -115,6 +181,12 @@ impl MemoryBroker {
     #[must_use]
     pub fn published(&self) -> Vec<Record> {
         self.lock().published.clone()
+    }
+
+    /// Up to where offsets were passed.
+    #[must_use]
+    pub fn passed(&self) -> i64 {
+        self.lock().commits.last().map_or(0, |committed| committed.next_offset)
     }
 
     /// What was committed, in order: next offsets.
@@ -173,139 +245,8 @@ impl MemoryBroker {
         }
     }
 
-    fn append(&self, key: Option<Vec<u8>>, payload: Option<Vec<u8>>, headers: Vec<Header>) {
-        let mut state = self.lock();
-        let offset = state.jobs.len() as i64;
-        state.jobs.push(Delivery {
-            partition: Self::partition(),
-            offset,
-            key,
-            payload,
-            headers,
-        });
-        self.0.changed.notify_all();
-    }
-
     fn lock(&self) -> MutexGuard<'_, State> {
         self.0.state.lock().expect("no test panics under this lock")
-    }
-}
-
-/// The member of the group.
-#[derive(Debug)]
-pub struct MemorySource(MemoryBroker);
-
-impl Source for MemorySource {
-    fn poll(&mut self, wait: Duration) -> Result<SourceEvent, SourceError> {
-        let deadline = Instant::now() + wait;
-        let mut state = self.0.lock();
-        loop {
-            if !state.events.is_empty() {
-                return Ok(state.events.remove(0));
-            }
-            if state.owned && !state.paused && state.position < state.jobs.len() {
-                state.position += 1;
-                return Ok(SourceEvent::Delivered(state.jobs[state.position - 1].clone()));
-            }
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return Ok(SourceEvent::Idle);
-            }
-            state = self
-                .0
-                .0
-                .changed
-                .wait_timeout(state, left)
-                .expect("no test panics under this lock")
-                .0;
-        }
-    }
-
-    fn commit(&mut self, due: &[Due]) {
-        let mut state = self.0.lock();
-        let refused = state.commit_refusals > 0;
-        state.commit_refusals = state.commit_refusals.saturating_sub(1);
-        if !refused && state.owned {
-            state.commits.extend(due.iter().map(|due| due.committed.clone()));
-        }
-        let error = refused.then(|| "the coordinator moved".to_owned());
-        state.events.push(SourceEvent::Committed {
-            due: due.to_vec(),
-            error,
-        });
-        self.0.0.changed.notify_all();
-    }
-
-    fn pause(&mut self, _partitions: &[Partition]) {
-        let mut state = self.0.lock();
-        state.paused = true;
-        state.pauses += 1;
-    }
-
-    fn resume(&mut self, _partitions: &[Partition]) {
-        self.0.lock().paused = false;
-    }
-
-    fn release(&mut self, _partitions: &[Partition]) {
-        let mut state = self.0.lock();
-        state.owned = false;
-        state.released += 1;
-        self.0.0.changed.notify_all();
-    }
-
-    fn close(&mut self, _wait: Duration) {
-        self.0.lock().closed = true;
-    }
-}
-
-/// The publisher.
-#[derive(Clone, Debug)]
-pub struct MemoryPublish(MemoryBroker);
-
-impl Publish for MemoryPublish {
-    fn publish(&self, outcome: Outcome, cancel: &Cancel) -> Result<Published, Box<NotPublished>> {
-        let refusal = {
-            let mut state = self.0.lock();
-            if state.refusals.is_empty() {
-                None
-            } else {
-                Some(state.refusals.remove(0))
-            }
-        };
-        if let Some(failure) = refusal {
-            return Err(Box::new(NotPublished { outcome, failure }));
-        }
-        if cancel.is_cancelled() {
-            let failure = Failure::transient(ErrorCode::PublishFailed, "cancelled");
-            return Err(Box::new(NotPublished { outcome, failure }));
-        }
-        let key = outcome.key.clone();
-        let record = |role, value: &[u8], headers: &[Header]| Record {
-            role,
-            key: key.clone(),
-            value: value.to_vec(),
-            headers: headers.to_vec(),
-        };
-        let records = match &outcome.kind {
-            OutcomeKind::Completed { result } => vec![record(Role::Results, result, &[])],
-            OutcomeKind::Failed {
-                result,
-                dead_letter,
-                headers,
-            } => {
-                vec![
-                    record(Role::Results, result, &[]),
-                    record(Role::DeadLetters, dead_letter, headers),
-                ]
-            }
-            OutcomeKind::Retry { payload, headers } => {
-                self.0.append(Some(key.clone()), Some(payload.clone()), headers.clone());
-                vec![record(Role::Jobs, payload, headers)]
-            }
-        };
-        self.0.lock().published.extend(records);
-        self.0.0.changed.notify_all();
-        Ok(outcome.acknowledged())
     }
 }
 

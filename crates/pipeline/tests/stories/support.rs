@@ -1,0 +1,123 @@
+//! A pipeline over a broker in memory and scripted steps.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use stt_core::{Backoff, Clock, ErrorCode, Failure, Fetch, Limits, SystemClock, Transcribe};
+use stt_pipeline::{Config, Ended, Parts, Publishing, Report, Status, Stopping, run};
+use stt_testkit::{MemoryBroker, MemorySource, Role, Script, ToneDecode};
+
+/// Job number `number`: all have ids of their own.
+pub(crate) fn job(number: u32) -> Vec<u8> {
+    let json = include_str!("../../../../fixtures/wire/job.json");
+    json.replacen("0d7f2a6a1b01", &format!("0d7f2a6a{number:04x}"), 1)
+        .into_bytes()
+}
+
+pub(crate) struct Rig {
+    pub(crate) broker: MemoryBroker,
+    pub(crate) status: Arc<Status>,
+    pub(crate) stopping: Stopping,
+    pub(crate) thread: JoinHandle<Result<Report, Ended>>,
+}
+
+pub(crate) fn start(
+    broker: &MemoryBroker,
+    fetch: Arc<dyn Fetch>,
+    transcribe: Arc<dyn Transcribe>,
+    change: fn(&mut Config),
+) -> Rig {
+    let (source, publish) = broker.join();
+    start_with(
+        broker,
+        (source, Publishing::AtLeastOnce(Arc::new(publish))),
+        fetch,
+        transcribe,
+        change,
+    )
+}
+
+/// As [`start`], with outcomes and offsets in transactions.
+pub(crate) fn start_exactly_once(broker: &MemoryBroker, fetch: Arc<dyn Fetch>, transcribe: Arc<dyn Transcribe>) -> Rig {
+    let (source, _) = broker.join();
+    let publishing = Publishing::ExactlyOnce(Box::new(broker.transact()));
+    start_with(broker, (source, publishing), fetch, transcribe, |_| ())
+}
+
+fn start_with(
+    broker: &MemoryBroker,
+    (mut source, publishing): (MemorySource, Publishing),
+    fetch: Arc<dyn Fetch>,
+    transcribe: Arc<dyn Transcribe>,
+    change: fn(&mut Config),
+) -> Rig {
+    let parts = Parts {
+        fetch,
+        decode: Arc::new(ToneDecode),
+        transcribe,
+        clock: Arc::new(SystemClock),
+        dice: || 0.5,
+        model_version: "test".into(),
+    };
+    let backoff = Backoff {
+        base: Duration::from_millis(4),
+        max: Duration::from_millis(20),
+    };
+    let wait = Duration::from_millis(5);
+    let mut config = Config {
+        limits: Limits {
+            backoff,
+            ..Limits::default()
+        },
+        poll_wait: wait,
+        commit_every: wait,
+        leave_wait: Duration::from_millis(300),
+        ..Config::default()
+    };
+    change(&mut config);
+    let (status, stopping) = (Arc::new(Status::new(SystemClock.now())), Stopping::default());
+    let thread = std::thread::spawn({
+        let (status, stopping) = (Arc::clone(&status), stopping.clone());
+        move || run(&mut source, publishing, &parts, &config, &status, &stopping)
+    });
+    Rig {
+        broker: broker.clone(),
+        status,
+        stopping,
+        thread,
+    }
+}
+
+pub(crate) fn ok() -> Arc<Script> {
+    Arc::new(Script::answering([]))
+}
+
+impl Rig {
+    pub(crate) fn stop(self) -> Report {
+        self.stopping.stop();
+        self.thread
+            .join()
+            .expect("the pipeline does not panic")
+            .expect("it ends as asked")
+    }
+
+    /// Waits until everything below `next` is committed.
+    pub(crate) fn committed(&self, next: i64) {
+        assert!(
+            self.broker.wait_until(|broker| broker.passed() == next),
+            "{:?}",
+            self.broker
+        );
+    }
+
+    pub(crate) fn codes(&self) -> Vec<Option<String>> {
+        let code = |mut json: std::collections::BTreeMap<String, serde_json::Value>| json.remove("errorCode");
+        let codes = self.broker.json(Role::Results).into_iter().filter_map(code);
+        codes.map(|code| code.as_str().map(str::to_owned)).collect()
+    }
+}
+
+pub(crate) fn transient() -> Failure {
+    Failure::transient(ErrorCode::DownloadHttpStatus, "status 503")
+}
