@@ -48,7 +48,8 @@ impl<N: Net> Engine<N> {
             let found = self.transcribe_all(&pcm.samples, options, budget, progress)?;
             return Ok(Transcript { duration_sec, ..found });
         }
-        let spans = vad::speech(&pcm.samples, &options.vad_parameters);
+        let spans = vad::speech(&pcm.samples, &options.vad_parameters, &mut || budget.check())
+            .map_err(|stop| stopped(stop, budget))?;
         if spans.is_empty() {
             self.desk.counts.no_speech.add(1);
             return Ok(Transcript {
@@ -78,8 +79,10 @@ impl<N: Net> Engine<N> {
         budget: &Budget<'_>,
         progress: &mut dyn FnMut(Progress<'_>),
     ) -> Result<Transcript, Failure> {
-        budget.check().map_err(|stop| stopped(stop, budget))?;
-        let mel = self.extractor.extract(samples);
+        let mel = self
+            .extractor
+            .extract_while(samples, &mut || budget.check())
+            .map_err(|stop| stopped(stop, budget))?;
         let mut pass = Pass::new(self, &mel, options, budget);
         let Some((language, language_probability)) = pass.language()? else {
             return Ok(Transcript::default());

@@ -49,6 +49,7 @@ mod engine;
 mod fallback;
 mod files;
 mod hallucination;
+mod looks;
 mod mel;
 mod net;
 mod options;

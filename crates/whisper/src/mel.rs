@@ -1,8 +1,11 @@
 //! Log-mel features, as faster-whisper's `FeatureExtractor` computes them.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use realfft::{RealFftPlanner, RealToComplex};
+
+use crate::looks::try_each;
 
 /// Samples of one Fourier transform.
 const FFT: usize = 400;
@@ -90,13 +93,19 @@ impl MelExtractor {
     /// Features of mono samples at 16 kHz.
     #[must_use]
     pub fn extract(&self, samples: &[f32]) -> Mel {
+        let Ok(mel) = self.extract_while(samples, &mut || Ok::<_, Infallible>(()));
+        mel
+    }
+
+    /// The same, asking for every 10 s of audio whether to go on; what that says instead ends it.
+    pub(crate) fn extract_while<E>(&self, samples: &[f32], go_on: &mut dyn FnMut() -> Result<(), E>) -> Result<Mel, E> {
         let (mels, frames) = (self.filters.len(), (samples.len() + HOP) / HOP);
         let mut values = vec![0.0f32; mels * frames];
         let (mut input, mut spectrum) = (self.fft.make_input_vec(), self.fft.make_output_vec());
         let mut scratch = self.fft.make_scratch_vec();
         let mut power = vec![0.0f32; spectrum.len()];
         let mut loudest = f32::MIN;
-        for frame in 0..frames {
+        try_each(0..frames, go_on, |frame| {
             let start = (frame * HOP) as isize - (FFT / 2) as isize;
             for (n, (slot, weight)) in input.iter_mut().zip(&self.window).enumerate() {
                 *slot = f64::from(padded(samples, start + n as isize)) * weight;
@@ -118,11 +127,11 @@ impl MelExtractor {
                 loudest = loudest.max(value);
                 values[mel * frames + frame] = value;
             }
-        }
+        })?;
         for value in &mut values {
             *value = (value.max(loudest - 8.0) + 4.0) / 4.0;
         }
-        Mel { mels, frames, values }
+        Ok(Mel { mels, frames, values })
     }
 }
 
@@ -176,7 +185,23 @@ fn mel_to_hertz(mel: f64) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use stt_core::Stop;
+
     use super::*;
+    use crate::looks::Looks;
+
+    #[test]
+    fn they_are_given_up_at_any_look() {
+        let (extractor, samples) = (MelExtractor::new(80), vec![0.1; 35 * 16_000]);
+        for granted in 0..4 {
+            let mut looks = Looks::granted(granted);
+            let given_up = extractor.extract_while(&samples, &mut || looks.look());
+            assert_eq!((given_up, looks.taken), (Err(Stop::Expired), granted + 1));
+        }
+        let mut looks = Looks::granted(4);
+        let whole = extractor.extract_while(&samples, &mut || looks.look());
+        assert_eq!((whole, looks.taken), (Ok(extractor.extract(&samples)), 4));
+    }
 
     #[test]
     fn even_no_samples_at_all_give_a_frame() {

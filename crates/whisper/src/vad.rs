@@ -1,5 +1,7 @@
 //! Which parts of an audio are speech.
 
+use stt_core::Stop;
+
 use crate::voice::{self, FRAME};
 
 /// When a sound counts as speech, and where a part of it ends. Names and meaning as in faster-whisper's `VadOptions`;
@@ -52,11 +54,15 @@ impl Span {
 
 /// The parts of the audio to transcribe, in order and disjoint; none when there is no speech at all. What is left out has
 /// no speech for `min_silence_duration_ms`, before the first and after the last as well: audio without such a silence
-/// comes back as one span, the whole of it.
-pub(crate) fn speech(samples: &[f32], options: &VadOptions) -> Vec<Span> {
-    let scores = voice::scores(samples, options.threshold);
+/// comes back as one span, the whole of it. Asks at least once for every 16 s of audio whether to go on.
+pub(crate) fn speech(
+    samples: &[f32],
+    options: &VadOptions,
+    go_on: &mut dyn FnMut() -> Result<(), Stop>,
+) -> Result<Vec<Span>, Stop> {
+    let scores = voice::scores(samples, options.threshold, go_on)?;
     let spans = spans(&scores, samples.len(), options);
-    keep_short_start(pad(spans, samples.len(), options), options)
+    Ok(keep_short_start(pad(spans, samples.len(), options), options))
 }
 
 fn samples_of(milliseconds: u32) -> usize {
@@ -149,6 +155,7 @@ fn keep_short_start(mut spans: Vec<Span>, options: &VadOptions) -> Vec<Span> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::looks::Looks;
 
     const SPEECH: f32 = 0.9;
     /// Neither: what was goes on.
@@ -183,13 +190,35 @@ mod tests {
     }
 
     #[test]
+    fn it_is_given_up_at_any_look() {
+        let samples: Vec<f32> = crate::voice::noise(7).take(40 * 16_000).collect();
+        let anything = VadOptions {
+            threshold: 0.1,
+            ..VadOptions::default()
+        };
+        // The peaks once; the level, the scores and the spectra of 2,500 frames three times each.
+        for granted in 0..10 {
+            let mut looks = Looks::granted(granted);
+            let given_up = speech(&samples, &anything, &mut || looks.look());
+            assert_eq!((given_up, looks.taken), (Err(Stop::Expired), granted + 1));
+        }
+        let mut looks = Looks::granted(10);
+        let whole = Span {
+            start: 0,
+            end: samples.len(),
+        };
+        assert_eq!(speech(&samples, &anything, &mut || looks.look()), Ok(vec![whole]));
+        assert_eq!(looks.taken, 10);
+    }
+
+    #[test]
     fn no_speech_gives_no_spans() {
         let defaults = two_seconds();
         check(&[], &defaults, &[], &[]);
         check(&[(1000, SILENCE)], &defaults, &[], &[]);
         check(&[(1000, BETWEEN)], &defaults, &[], &[]);
-        assert_eq!(speech(&[], &defaults), []);
-        assert_eq!(speech(&[0.0; 16_000], &defaults), []);
+        assert_eq!(speech(&[], &defaults, &mut || Ok(())), Ok(vec![]));
+        assert_eq!(speech(&[0.0; 16_000], &defaults, &mut || Ok(())), Ok(vec![]));
     }
 
     #[test]

@@ -6,6 +6,9 @@
 use std::sync::Arc;
 
 use realfft::{RealFftPlanner, RealToComplex};
+use stt_core::Stop;
+
+use crate::looks::try_each;
 
 /// Samples that a score stands for: 16 ms at 16 kHz.
 pub(crate) const FRAME: usize = 256;
@@ -44,16 +47,21 @@ const SPARED: usize = 312;
 /// about 0.28, noise less than 0.5, speech 0.7 to 0.99. Scores from `threshold` on become 0.0 in a steady tone that is
 /// far from any speech.
 ///
-/// The same samples give the same scores. Takes about 2 ms for a second of audio on one core.
-pub(crate) fn scores(samples: &[f32], threshold: f32) -> Vec<f32> {
-    let samples = levelled(samples);
-    let mut scores = heard(&samples);
+/// The same samples give the same scores. Takes about 2 ms for a second of audio on one core, and asks now and then whether
+/// to go on.
+pub(crate) fn scores(
+    samples: &[f32],
+    threshold: f32,
+    go_on: &mut dyn FnMut() -> Result<(), Stop>,
+) -> Result<Vec<f32>, Stop> {
+    let samples = levelled(samples, go_on)?;
+    let mut scores = heard(&samples, go_on)?;
     let voiced: Vec<usize> = (0..scores.len()).filter(|frame| scores[*frame] >= threshold).collect();
     let spectra = Spectra::new();
-    let changing: Vec<bool> = voiced
-        .iter()
-        .map(|frame| spectra.similarity(&samples, *frame) < STEADY)
-        .collect();
+    let mut changing = Vec::with_capacity(voiced.len());
+    try_each(&voiced, go_on, |frame| {
+        changing.push(spectra.similarity(&samples, *frame) < STEADY);
+    })?;
     let music = music(&scores, &voiced, &changing);
     let alive: Vec<bool> = lively(&changing)
         .iter()
@@ -63,7 +71,7 @@ pub(crate) fn scores(samples: &[f32], threshold: f32) -> Vec<f32> {
     for frame in steady(&voiced, &alive) {
         scores[frame] = 0.0;
     }
-    scores
+    Ok(scores)
 }
 
 /// The voiced frames that are a beat under steady notes, whatever part of 10 s they are seen in.
@@ -91,10 +99,11 @@ fn is_music(scores: &[f32], voiced: &[usize], changing: &[bool]) -> bool {
 
 /// The samples at the level that the thresholds were measured at, each by the loudest of its own second and the two
 /// beside: a whisper after a shout is heard, and speech after a click. What is no number becomes silence.
-fn levelled(samples: &[f32]) -> Vec<f32> {
+fn levelled(samples: &[f32], go_on: &mut dyn FnMut() -> Result<(), Stop>) -> Result<Vec<f32>, Stop> {
     let sane = |sample: &f32| if sample.is_finite() { *sample } else { 0.0 };
     let loudest = |second: &[f32]| second.iter().map(|sample| sane(sample).abs()).fold(0.0, f32::max);
-    let peaks: Vec<f32> = samples.chunks(SECOND).map(loudest).collect();
+    let mut peaks = Vec::with_capacity(samples.len().div_ceil(SECOND));
+    try_each(samples.chunks(SECOND), go_on, |second| peaks.push(loudest(second)))?;
     let gain = |second: usize| {
         let near = &peaks[second.saturating_sub(1)..(second + 2).min(peaks.len())];
         (PEAK / near.iter().copied().fold(f32::MIN_POSITIVE, f32::max)).min(GAIN_MAX)
@@ -108,15 +117,21 @@ fn levelled(samples: &[f32]) -> Vec<f32> {
         let next = gains.get(past_middle / SECOND + 1).copied().unwrap_or(here);
         here + (next - here) * part
     };
-    samples
-        .iter()
-        .enumerate()
-        .map(|(n, sample)| sane(sample) * slide(n))
-        .collect()
+    let mut levelled = Vec::with_capacity(samples.len());
+    try_each(samples.chunks(FRAME), go_on, |frame| {
+        let start = levelled.len();
+        levelled.extend(
+            frame
+                .iter()
+                .enumerate()
+                .map(|(n, sample)| sane(sample) * slide(start + n)),
+        );
+    })?;
+    Ok(levelled)
 }
 
 /// What earshot says to each frame.
-fn heard(samples: &[f32]) -> Vec<f32> {
+fn heard(samples: &[f32], go_on: &mut dyn FnMut() -> Result<(), Stop>) -> Result<Vec<f32>, Stop> {
     let mut detector = earshot::Detector::default();
     let mut hear = |chunk: &[f32]| {
         let mut frame = [0.0; FRAME];
@@ -128,7 +143,9 @@ fn heard(samples: &[f32]) -> Vec<f32> {
     for frame in lead_in.rchunks(FRAME).rev() {
         hear(frame);
     }
-    samples.chunks(FRAME).map(hear).collect()
+    let mut scores = Vec::with_capacity(samples.len().div_ceil(FRAME));
+    try_each(samples.chunks(FRAME), go_on, |frame| scores.push(hear(frame)))?;
+    Ok(scores)
 }
 
 /// Whether each frame is in any stretch of which two thirds change. Any, not the one around it: so a tone takes nothing
@@ -195,9 +212,29 @@ impl Spectra {
     }
 }
 
+/// Noise from a congruential generator.
+#[cfg(test)]
+pub(crate) fn noise(seed: u32) -> impl Iterator<Item = f32> {
+    let next = |state: &u32| Some(state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223));
+    std::iter::successors(Some(seed), next).map(|state| (state >> 8) as f32 / (1 << 23) as f32 - 1.0)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn scores(samples: &[f32], threshold: f32) -> Vec<f32> {
+        super::scores(samples, threshold, &mut || Ok(())).expect("nothing ends it")
+    }
+
+    /// The scores of earshot alone.
+    fn alone(samples: &[f32]) -> Vec<f32> {
+        heard(&levelled(samples), &mut || Ok(())).expect("nothing ends it")
+    }
+
+    fn levelled(samples: &[f32]) -> Vec<f32> {
+        super::levelled(samples, &mut || Ok(())).expect("nothing ends it")
+    }
 
     /// Two seconds of a wave, by the seconds that have passed.
     fn two_seconds(wave: impl Fn(f32) -> f32) -> Vec<f32> {
@@ -210,12 +247,6 @@ mod tests {
 
     fn sine(hertz: f32, seconds: f32) -> f32 {
         (2.0 * std::f32::consts::PI * hertz * seconds).sin()
-    }
-
-    /// Noise from a congruential generator.
-    fn noise(seed: u32) -> impl Iterator<Item = f32> {
-        let next = |state: &u32| Some(state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223));
-        std::iter::successors(Some(seed), next).map(|state| (state >> 8) as f32 / (1 << 23) as f32 - 1.0)
     }
 
     #[test]
@@ -238,7 +269,7 @@ mod tests {
     #[test]
     fn a_chord_that_earshot_takes_for_a_voice_is_none() {
         let chord = two_seconds(|at| 0.1 * (sine(220.0, at) + sine(261.6, at) + sine(329.6, at)));
-        assert!(heard(&levelled(&chord)).into_iter().fold(0.0, f32::max) > 0.7);
+        assert!(alone(&chord).into_iter().fold(0.0, f32::max) > 0.7);
         assert!(best(&chord) < 0.6, "{}", best(&chord));
     }
 
@@ -258,7 +289,7 @@ mod tests {
     #[test]
     fn chords_with_drums_are_no_voice_however_long() {
         let samples: Vec<f32> = (0..20 * SECOND).map(|n| beat(n as f32 / SECOND as f32)).collect();
-        let heard = heard(&levelled(&samples));
+        let heard = alone(&samples);
         let voiced = heard.iter().filter(|score| **score >= 0.6).count();
         assert!(voiced > MUSIC_LONG, "earshot takes it for a voice: {voiced} frames");
         assert!(best(&samples) < 0.6, "{}", best(&samples));

@@ -77,8 +77,9 @@ impl Whisper {
         Ok(Self { engine, options })
     }
 
-    /// Transcribes a whole audio. Blocks; the budget is checked before every call to the network, so it is overrun by at
-    /// most one batch, and by the preparation of the audio (4 to 6 ms for each of its seconds).
+    /// Transcribes a whole audio. Blocks; the budget is checked about every 50 ms while the audio is prepared (voice activity,
+    /// features), and before every call to the network: it is overrun by at most the one batch that is under way (should that
+    /// fail, by its windows one by one).
     ///
     /// # Errors
     /// [`stt_core::ErrorCode::TranscribeTimeout`] (transient), [`stt_core::ErrorCode::TranscribeFailed`] (transient;

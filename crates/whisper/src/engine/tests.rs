@@ -1,5 +1,7 @@
 //! Whole transcriptions, by a network that says what it is told to.
 
+mod budget;
+
 use std::path::Path;
 use std::sync::Mutex;
 use std::time::Duration;
