@@ -24,7 +24,8 @@ pub trait Decode: Send + Sync {
 
 /// Turns samples into text.
 pub trait Transcribe: Send + Sync {
-    /// Transcribes the whole audio. The budget is checked before every window, so it is overrun by at most one.
+    /// Transcribes the whole audio. The budget is checked before every window and every further try at it, and often while
+    /// the audio is prepared, so it is overrun by at most one of these tries.
     ///
     /// # Errors
     /// Codes `TRANSCRIBE_*` of the stage TRANSCRIBE.
