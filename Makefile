@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .ONESHELL:
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help demo build test fmt lint docs layers fixtures deny deps rust
+.PHONY: help demo build test fmt lint docs layers fixtures deny deps rust kafka test-kafka java
 
 CARGO ?= cargo
 # One profile for everything: the native libraries compile once, for minutes.
@@ -23,9 +23,13 @@ FLAGS := --release --locked
 #apt libavutil-dev     belongs to both
 #apt libswresample-dev resamples audio
 #apt ca-certificates   whom to trust on HTTPS
+# Those that only a local Apache Kafka needs (`make kafka`, `make test-kafka`); others are not asked for them.
+#java default-jdk-headless runs Kafka
+#java maven                fetches it
+LIST := apt
 
 help: ## This list
-	@sed -nE 's/^([a-z]+):.*## (.*)/\1 \2/p' $(MAKEFILE_LIST) | while read -r name what; do
+	@sed -nE 's/^([a-z-]+):.*## (.*)/\1 \2/p' $(MAKEFILE_LIST) | while read -r name what; do
 	  printf 'make %-10s %s\n' "$$name" "$$what"
 	done
 
@@ -39,6 +43,12 @@ build: rust ## The programs, in release mode
 
 test: rust ## All tests; they need no outside service
 	$(CARGO) test $(FLAGS) --workspace
+
+kafka: rust java ## A local Apache Kafka with the worker's topics, on KAFKA_PORT (9092), until Ctrl-C
+	@exec $(CARGO) run --quiet $(FLAGS) --package stt-testkit --example kafka -- $(KAFKA_PORT)
+
+test-kafka: rust java ## The tests that need a real Kafka: an Apache Kafka on loopback, fetched by Maven
+	$(CARGO) test $(FLAGS) --workspace --test apache
 
 fmt: rust ## Format the code
 	$(CARGO) fmt --all
@@ -67,7 +77,7 @@ deps: ## Install the Debian packages that are missing, through sudo when not roo
 	while read -r package why; do
 	  state=$$(dpkg-query --show --showformat '$${db:Status-Status}' "$$package" 2> /dev/null || true)
 	  [[ $$state == installed ]] || missing+=("$$package")
-	done < <(sed -n 's/^#apt //p' $(firstword $(MAKEFILE_LIST)))
+	done < <(sed -n 's/^#$(LIST) //p' $(firstword $(MAKEFILE_LIST)))
 	(( $${#missing[@]} )) || exit 0
 	if ! command -v apt-get > /dev/null; then
 	  echo "no apt-get here; install what these Debian packages hold: $${missing[*]}" >&2
@@ -79,9 +89,14 @@ deps: ## Install the Debian packages that are missing, through sudo when not roo
 	  command -v sudo > /dev/null || { echo "neither root nor sudo; missing: $${missing[*]}" >&2; exit 1; }
 	fi
 	echo "installing missing Debian packages$${root:+ through sudo}:"
-	for package in "$${missing[@]}"; do sed -n "s/^#apt \($$package .*\)/  \1/p" $(firstword $(MAKEFILE_LIST)); done
+	for package in "$${missing[@]}"; do sed -n "s/^#$(LIST) \($$package .*\)/  \1/p" $(firstword $(MAKEFILE_LIST)); done
 	"$${root[@]}" apt-get update -qq
 	"$${root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$${missing[@]}"
+
+java:
+	@if ! command -v javac > /dev/null || ! command -v mvn > /dev/null; then
+	  $(MAKE) --no-print-directory deps LIST=java
+	fi
 
 rust:
 	@need=$$(sed -nE 's/^rust-version = "(.*)"/\1/p' Cargo.toml)

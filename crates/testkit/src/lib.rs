@@ -1,6 +1,7 @@
-//! Fakes for tests: a broker in memory that passes for [`stt_core::Source`], [`stt_core::Publish`] and
-//! [`stt_core::Transact`], and scripted steps. Nothing here is used by what ships.
+//! For tests: a broker in memory that passes for [`stt_core::Source`], [`stt_core::Publish`] and [`stt_core::Transact`],
+//! scripted steps, and real Apache Kafka on this machine. Nothing here is used by what ships.
 
+pub mod apache;
 mod broker;
 mod steps;
 
