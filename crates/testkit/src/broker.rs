@@ -199,14 +199,27 @@ impl MemoryBroker {
             .collect()
     }
 
+    /// What was committed last.
+    #[must_use]
+    pub fn committed(&self) -> Option<Committed> {
+        self.lock().commits.last().cloned()
+    }
+
     /// The note beside what was committed last.
     #[must_use]
     pub fn note(&self) -> String {
-        self.lock()
-            .commits
-            .last()
-            .map(|committed| committed.note.clone())
-            .unwrap_or_default()
+        self.committed().map(|committed| committed.note).unwrap_or_default()
+    }
+
+    /// Values of what is in a topic, in order.
+    #[must_use]
+    pub fn values(&self, role: Role) -> Vec<Vec<u8>> {
+        let state = self.lock();
+        if role == Role::Jobs {
+            return state.jobs.iter().filter_map(|job| job.payload.clone()).collect();
+        }
+        let of_role = state.published.iter().filter(|record| record.role == role);
+        of_role.map(|record| record.value.clone()).collect()
     }
 
     /// How often intake was paused.

@@ -1,8 +1,9 @@
 //! For tests: a broker in memory that passes for [`stt_core::Source`], [`stt_core::Publish`] and [`stt_core::Transact`],
-//! scripted steps, and real Apache Kafka on this machine. Nothing here is used by what ships.
+//! the [`contract`] that they share with Kafka, scripted steps, and real Apache Kafka on this machine. Nothing here is used by what ships.
 
 pub mod apache;
 mod broker;
+pub mod contract;
 mod steps;
 
 pub use broker::{MemoryBroker, MemoryPublish, MemorySource, MemoryTransact, Record, Role};

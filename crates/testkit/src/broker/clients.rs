@@ -41,16 +41,18 @@ impl Source for MemorySource {
 
     fn commit(&mut self, due: &[Due]) {
         let mut state = self.0.lock();
+        let own = |due: &&Due| state.owned && due.partition == MemoryBroker::partition();
+        let due: Vec<Due> = due.iter().filter(own).cloned().collect();
+        if due.is_empty() {
+            return;
+        }
         let refused = state.commit_refusals > 0;
         state.commit_refusals = state.commit_refusals.saturating_sub(1);
-        if !refused && state.owned {
+        if !refused {
             state.commits.extend(due.iter().map(|due| due.committed.clone()));
         }
         let error = refused.then(|| "the coordinator moved".to_owned());
-        state.events.push(SourceEvent::Committed {
-            due: due.to_vec(),
-            error,
-        });
+        state.events.push(SourceEvent::Committed { due, error });
         self.0.0.changed.notify_all();
     }
 
