@@ -2,98 +2,15 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Instant;
 
+use crate::place::{Place, get, id, job, serve};
 use crate::support::{PATIENCE, Worker, fixture};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use stt_kafka::{Connection, JobProducer, ProducerConfig, Start, Tail, TailConfig};
-
-/// Where the worker of a test is, and what it keeps.
-struct Place {
-    dir: tempfile::TempDir,
-}
-
-impl Place {
-    fn new() -> Self {
-        Self {
-            dir: tempfile::tempdir().unwrap(),
-        }
-    }
-
-    fn path(&self, name: &str) -> String {
-        self.dir.path().join(name).to_str().unwrap().to_owned()
-    }
-
-    fn worker(&self, more: &[(&str, &str)]) -> Worker {
-        let (model, tmp_dir) = (fixture("model"), self.path("tmp"));
-        let variables = [
-            ("MODEL_SIZE", model.to_str().unwrap()),
-            ("TMP_DIR", &tmp_dir),
-            ("METRICS_PORT", "0"),
-            ("HEALTH_PORT", "0"),
-            ("AUDIO_URL_ALLOW", "127.0.0.1/32"),
-            ("MAX_AUDIO_BYTES", "40000000"),
-            ("RETRY_BACKOFF_BASE_MS", "10"),
-            ("RETRY_BACKOFF_MAX_MS", "20"),
-        ];
-        let arguments = [
-            "--embedded-broker",
-            "--embedded-broker-address-file",
-            &self.path("address"),
-        ];
-        Worker::start(&arguments, &[&variables[..], more].concat())
-    }
-
-    /// Everything in `TMP_DIR`.
-    fn tmp_files(&self) -> Vec<String> {
-        let entries = fs::read_dir(self.path("tmp")).unwrap();
-        entries
-            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-            .collect()
-    }
-}
-
-/// Serves `/name` from memory on loopback, to the end of the process.
-fn serve(files: BTreeMap<String, Vec<u8>>) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    let files = Arc::new(files);
-    std::thread::spawn(move || {
-        for stream in listener.incoming().map_while(Result::ok) {
-            let files = Arc::clone(&files);
-            std::thread::spawn(move || drop(answer(stream, &files)));
-        }
-    });
-    url
-}
-
-fn answer(mut stream: TcpStream, files: &BTreeMap<String, Vec<u8>>) -> std::io::Result<()> {
-    let (mut head, mut byte) = (Vec::new(), [0]);
-    while !head.ends_with(b"\r\n\r\n") {
-        stream.read_exact(&mut byte)?;
-        head.push(byte[0]);
-    }
-    let head = String::from_utf8_lossy(&head);
-    let name = head
-        .split(' ')
-        .nth(1)
-        .and_then(|path| path.strip_prefix('/'))
-        .unwrap_or_default();
-    let (status, body) = files
-        .get(name)
-        .map_or(("404 Not Found", &[][..]), |body| ("200 OK", body));
-    write!(
-        stream,
-        "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
-        body.len()
-    )?;
-    stream.write_all(body)
-}
 
 /// An hour of silence, 8 kHz, 8 bits.
 fn hour_of_wav() -> Vec<u8> {
@@ -106,18 +23,6 @@ fn hour_of_wav() -> Vec<u8> {
     wav.extend(length.to_le_bytes());
     wav.resize(wav.len() + length as usize, 0x80);
     wav
-}
-
-fn id(number: u32) -> String {
-    format!("7d8a3c1e-5a52-4a3c-9c0a-{number:012x}")
-}
-
-fn job(number: u32, url: &str) -> Vec<u8> {
-    let job = json!({
-        "jobId": id(number), "taskId": id(number + 100), "audioUrl": url, "languageHint": null,
-        "createdAt": "2026-01-02T03:04:05Z", "correlationId": id(number + 200),
-    });
-    job.to_string().into_bytes()
 }
 
 /// The next messages of a topic, by key.
@@ -134,19 +39,6 @@ fn read(tail: &mut Tail, count: usize) -> BTreeMap<String, Value> {
         }
     }
     found
-}
-
-fn get(port: &str, path: &str) -> (u16, String) {
-    let mut stream = TcpStream::connect(format!("127.0.0.1:{port}")).unwrap();
-    write!(
-        stream,
-        "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
-    )
-    .unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-    (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
 }
 
 #[test]

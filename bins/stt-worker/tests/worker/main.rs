@@ -3,5 +3,7 @@
 #![allow(clippy::unwrap_used)] // helpers of tests are tests
 
 mod end_to_end;
+mod flat;
+mod place;
 mod start;
 mod support;
