@@ -73,9 +73,7 @@ impl Worker {
             (None, Err(failure)) => attempt.step(Event::Failed(failure), 0.0),
         };
         loop {
-            if !matches!(action, Action::Hold(..)) {
-                self.status.unblocked(self.number);
-            }
+            let held = matches!(action, Action::Hold(..));
             let event = match action {
                 Action::Fetch => hands.guarded(Stage::Download, Hands::fetch),
                 Action::Decode => hands.guarded(Stage::Decode, Hands::decode),
@@ -100,6 +98,7 @@ impl Worker {
                     };
                 }
                 Action::Abandon => {
+                    self.status.unblocked(self.number);
                     hands.story.abandoned();
                     return End::Abandoned(hands.finding());
                 }
@@ -108,6 +107,10 @@ impl Worker {
                     return End::Died(failure);
                 }
             };
+            // A wait that is over says nothing yet: what is refused at once again and again blocks all the same.
+            if !held && matches!(event, Event::Done) {
+                self.status.unblocked(self.number);
+            }
             action = attempt.step(event, (self.parts.dice)());
         }
     }

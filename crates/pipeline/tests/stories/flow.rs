@@ -149,6 +149,27 @@ fn an_outcome_that_the_broker_refuses_is_held_and_nothing_is_passed() {
     rig.stop();
 }
 
+/// Each refusal comes at once, and each wait for the next try is shorter than what costs readiness.
+#[test]
+fn an_outcome_that_is_refused_at_once_again_and_again_costs_readiness_until_it_is_taken() {
+    let broker = MemoryBroker::default();
+    broker.produce(None, JOB.as_bytes(), vec![]);
+    let denied = || Failure::worker_local(ErrorCode::PublishFailed, "may not write to stt.results");
+    broker.refuse([denied(), denied(), denied(), denied()]);
+    let rig = start(&broker, ok(), ok(), |_| ());
+    let (began, early) = (SystemClock.now(), Duration::from_secs(1));
+    loop {
+        assert!(began.elapsed() < Duration::from_secs(5), "{:?}", rig.status);
+        match rig.status.ready(SystemClock.now() + early) {
+            Err(NotReady::Blocked(why)) if why.contains("may not write") => break,
+            _ => SystemClock.sleep(Duration::from_millis(5)),
+        }
+    }
+    rig.committed(1);
+    assert_eq!(rig.status.ready(SystemClock.now() + Status::BLOCKED_AFTER), Ok(()));
+    rig.stop();
+}
+
 #[test]
 fn a_result_that_never_fits_is_a_dead_letter() {
     let broker = MemoryBroker::default();
