@@ -104,6 +104,17 @@ impl EmbeddedBroker {
         made.map_err(|error| Self::refused(format!("make topic {topic}"), &error.to_string()))
     }
 
+    /// Leaves a partition without a leader, as when its brokers start, or gives it one again.
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`] when there is no such partition.
+    pub fn lead(&self, topic: &str, partition: i32, leads: bool) -> Result<(), ClientError> {
+        let changed = self
+            .cluster()
+            .partition_leader(topic, partition, leads.then_some(BROKER));
+        changed.map_err(|error| Self::refused(format!("lead {topic}[{partition}]"), &error.to_string()))
+    }
+
     /// Closes all connections and refuses new ones, until [`EmbeddedBroker::come_back`].
     ///
     /// # Errors

@@ -93,8 +93,13 @@ impl Tail {
         let mut behind = BTreeMap::new();
         for id in 0..partitions {
             let action = format!("tell the offsets of {topic}");
-            let (low, high) =
-                asking.until_answered(&action, |consumer, wait| consumer.fetch_watermarks(topic, id, wait))?;
+            let (low, high) = asking.until_answered(&action, |consumer, wait| {
+                consumer.fetch_watermarks(topic, id, wait).inspect_err(|_| {
+                    // librdkafka believes for minutes that a partition has no leader, unless it is made to look again. If
+                    // it cannot, the next try tells.
+                    consumer.fetch_metadata(Some(topic), wait).ok();
+                })
+            })?;
             let start = match config.start {
                 Start::Beginning => low,
                 Start::End => high,

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::support::*;
+use stt_core::{Clock as _, SystemClock};
 use stt_kafka::{ClientError, Connection, EmbeddedBroker, JobProducer, ProducerConfig, Start, Tail, TailConfig, probe};
 
 fn impatient(timeout: Duration) -> ProducerConfig {
@@ -160,6 +161,30 @@ fn a_tail_from_the_beginning_knows_when_it_has_seen_everything() {
         ..TailConfig::new("empty")
     };
     assert!(Tail::open(&connection, &config).unwrap().at_end());
+}
+
+/// As after a crash, when brokers answer before they have sorted out who leads what.
+#[test]
+fn a_tail_that_is_opened_before_its_partition_has_a_leader_waits_for_one() {
+    let broker = EmbeddedBroker::start(&[("stt.results", 2)]).unwrap();
+    let connection = connection(&broker);
+    broker.lead("stt.results", 1, false).unwrap();
+    let config = TailConfig {
+        timeout: seconds(1),
+        ..TailConfig::new("stt.results")
+    };
+    let error = Tail::open(&connection, &config).map(|_| ()).unwrap_err();
+    assert!(matches!(error, ClientError::Unreachable { .. }), "{error}");
+
+    let patient = TailConfig {
+        timeout: seconds(8),
+        ..config
+    };
+    let opening = std::thread::spawn(move || Tail::open(&connection, &patient).map(|_| ()));
+    SystemClock.sleep(seconds(1));
+    assert!(!opening.is_finished(), "opened without a leader");
+    broker.lead("stt.results", 1, true).unwrap();
+    opening.join().unwrap().unwrap();
 }
 
 #[test]
