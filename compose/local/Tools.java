@@ -16,51 +16,61 @@ import static java.nio.charset.StandardCharsets.UTF_8;
  * exit code and the number of bytes that it said, and then those bytes.
  */
 public class Tools {
-    /** Thrown in place of ending the JVM. Tools catch it as any other trouble and exit once more, so the first code counts. */
+    /** Thrown in place of ending the JVM. Tools catch it as any other trouble, say so, and exit once more. */
     private static final class Ended extends Error {
         Ended() {
             super(null, null, false, false);
         }
     }
 
-    private static Integer exitCode;
+    /** What came of a tool, once it has ended. */
+    private record Answer(int exitCode, byte[] said) {}
+
+    private static final ByteArrayOutputStream SAID = new ByteArrayOutputStream();
+    private static final PrintStream OUT = new PrintStream(SAID, true, UTF_8);
+    private static Answer first;
 
     public static void main(String[] none) throws Exception {
         PrintStream answers = System.out;
+        System.setOut(OUT);
+        System.setErr(OUT);
         Exit.Procedure end = (status, message) -> {
-            exitCode = exitCode == null ? status : exitCode;
+            end(status);
             throw new Ended();
         };
         Exit.setExitProcedure(end);
         Exit.setHaltProcedure(end);
         BufferedReader lines = new BufferedReader(new InputStreamReader(System.in, UTF_8));
         for (String line; (line = lines.readLine()) != null; ) {
-            ByteArrayOutputStream said = new ByteArrayOutputStream();
-            PrintStream out = new PrintStream(said, true, UTF_8);
-            System.setOut(out);
-            System.setErr(out);
-            int status = run(line.split("\t", -1), out);
-            out.flush();
-            answers.println(status + " " + said.size());
-            said.writeTo(answers);
+            SAID.reset();
+            first = null;
+            run(line.split("\t", -1));
+            answers.println(first.exitCode + " " + first.said.length);
+            answers.write(first.said);
             answers.flush();
         }
     }
 
-    private static int run(String[] words, PrintStream out) {
-        exitCode = null;
+    private static void end(int exitCode) {
+        if (first == null) {
+            OUT.flush();
+            first = new Answer(exitCode, SAID.toByteArray());
+        }
+    }
+
+    private static void run(String[] words) {
         try {
             Object arguments = Arrays.copyOfRange(words, 1, words.length);
             Class.forName(words[0]).getMethod("main", String[].class).invoke(null, arguments);
+            end(0);
         } catch (InvocationTargetException thrown) {
-            if (!(thrown.getCause() instanceof Ended)) {
-                thrown.getCause().printStackTrace(out);
-                return 1;
+            if (first == null) {
+                thrown.getCause().printStackTrace(OUT);
             }
+            end(1);
         } catch (ReflectiveOperationException noTool) {
-            out.println(noTool);
-            return 1;
+            OUT.println(noTool);
+            end(1);
         }
-        return exitCode == null ? 0 : exitCode;
     }
 }

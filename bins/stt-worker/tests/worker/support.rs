@@ -50,6 +50,7 @@ impl Worker {
     /// What follows `text` on the first line that holds it.
     pub(crate) fn says(&mut self, text: &str) -> String {
         let deadline = Instant::now() + PATIENCE;
+        self.hear();
         loop {
             if let Some((_, rest)) = self.said.lines().find_map(|line| line.split_once(text)) {
                 return rest.to_owned();
@@ -61,6 +62,13 @@ impl Worker {
                 Ok(line) => self.said.extend([line.as_str(), "\n"]),
                 Err(_) => panic!("the worker did not say {text:?}:\n{}", self.said),
             }
+        }
+    }
+
+    /// Takes what it has said meanwhile.
+    pub(crate) fn hear(&mut self) {
+        for line in self.lines.try_iter() {
+            self.said.extend([line.as_str(), "\n"]);
         }
     }
 

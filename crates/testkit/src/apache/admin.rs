@@ -1,11 +1,18 @@
 //! What an operator does to a cluster, by Kafka's own tools.
 
+use std::time::{Duration, Instant};
+
+use stt_core::{Clock as _, SystemClock};
+
 use super::{Cluster, Trouble};
 
 const TOPICS: &str = "org.apache.kafka.tools.TopicCommand";
 const ACLS: &str = "org.apache.kafka.tools.AclCommand";
 const CONFIGS: &str = "org.apache.kafka.tools.ConfigCommand";
 const DELETE_RECORDS: &str = "org.apache.kafka.tools.DeleteRecordsCommand";
+
+/// Longest wait for replicas: what they missed is little.
+const IN_SYNC_WAIT: Duration = Duration::from_secs(30);
 
 /// Errors are those of the tool, with what it said.
 #[allow(clippy::missing_errors_doc)] // one sentence for all
@@ -48,6 +55,23 @@ impl Cluster {
         std::fs::write(&list, text.to_string()).map_err(super::trouble::failed("cannot write what to delete"))?;
         self.tool(DELETE_RECORDS, &["--offset-json-file", &list.to_string_lossy()])
             .map(drop)
+    }
+
+    /// Waits until every replica of every topic is in sync, so that any one node may be lost.
+    pub fn wait_until_in_sync(&mut self) -> Result<(), Trouble> {
+        let deadline = Instant::now() + IN_SYNC_WAIT;
+        loop {
+            let behind = self.tool(TOPICS, &["--describe", "--under-replicated-partitions"])?;
+            if behind.trim().is_empty() {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                return Err(Trouble::new(format!(
+                    "replicas are behind after {IN_SYNC_WAIT:?}:\n{behind}"
+                )));
+            }
+            SystemClock.sleep(Duration::from_millis(250));
+        }
     }
 
     /// Lets a user do something, as in `("worker", "Write", &["--topic", "stt.results"])`; resources are named as by

@@ -1,0 +1,64 @@
+//! Members that have a name (`group.instance.id`).
+
+use rustix::process::Signal;
+
+use crate::story::{Story, eventually, pause, stop};
+use crate::worker::Worker;
+
+fn named<'a>(name: &'a str) -> [(&'a str, &'a str); 2] {
+    [
+        ("KAFKA_CONF_GROUP_INSTANCE_ID", name),
+        // Its restart fits in.
+        ("KAFKA_CONF_SESSION_TIMEOUT_MS", "20000"),
+    ]
+}
+
+/// How often it was told what it owns.
+fn assignments(worker: &mut Worker) -> usize {
+    worker.hear();
+    worker.said.matches("partitions assigned: ").count() + worker.said.matches("partitions revoked: ").count()
+}
+
+#[test]
+fn a_member_that_restarts_within_its_session_disturbs_nobody() {
+    let story = Story::new("named", 2);
+    let mut one = story.worker(&named("one"));
+    one.says("partitions assigned: ");
+    let mut two = story.worker(&named("two"));
+    two.says("partitions assigned: ");
+    story.produce(0..6);
+    story.passed(6);
+    let (before_one, before_two) = (assignments(&mut one), assignments(&mut two));
+    assert_eq!((before_one, before_two), (2, 1), "{}\n{}", one.said, two.said);
+
+    for signal in [Signal::TERM, Signal::KILL] {
+        two.signal(signal);
+        two.end();
+        story.produce(6..12);
+        two = story.worker(&named("two"));
+        two.says("partitions assigned: ");
+    }
+    story.produce(12..18);
+    story.results(0..18);
+    story.passed(24); // the middle ones were produced twice
+    assert_eq!(assignments(&mut one), before_one, "{}", one.said);
+    stop(one);
+    stop(two);
+}
+
+#[test]
+fn of_two_with_the_same_name_the_elder_ends() {
+    let story = Story::new("doubles", 1);
+    let mut elder = story.worker(&named("twin"));
+    elder.says("partitions assigned: ");
+    let mut younger = story.worker(&named("twin"));
+    younger.says("partitions assigned: ");
+    assert_eq!(elder.end().code(), Some(1), "{}", elder.said);
+    let last = elder.said.lines().last().unwrap();
+    assert!(last.contains("ERROR ") && last.contains("instance"), "{}", elder.said);
+    pause(1_000);
+    story.produce(0..1);
+    story.results(0..1);
+    eventually("the younger one passes it", || story.committed() == 1);
+    stop(younger);
+}
