@@ -62,3 +62,33 @@ fn of_two_with_the_same_name_the_elder_ends() {
     eventually("the younger one passes it", || story.committed() == 1);
     stop(younger);
 }
+
+/// Stopped in the middle of a job for longer than its session, it finds its partitions with another when it wakes.
+#[test]
+fn a_member_that_slept_through_its_session_takes_nothing_back() {
+    let story = Story::new("sleeper", 1);
+    let mut sleeper = story.worker(&[]);
+    sleeper.says("partitions assigned: ");
+    story.site.close();
+    story.produce(0..4);
+    story.site.wait_for_visitors(1);
+    sleeper.signal(Signal::STOP);
+    let mut other = story.worker(&[]);
+    other.says("partitions assigned: ");
+    story.site.open();
+    story.results(0..4);
+    story.passed(4);
+
+    sleeper.signal(Signal::CONT);
+    sleeper.says("partitions lost: ");
+    pause(2_000);
+    assert_eq!(story.committed(), 4);
+    let found = story.results(0..4);
+    assert!(found.values().all(|results| results.len() <= 2), "{found:?}");
+    story.produce(4..8);
+    let found = story.results(4..8);
+    assert!((4..8).all(|number| found[&number].len() == 1), "{found:?}");
+    story.passed(8);
+    stop(sleeper);
+    stop(other);
+}
