@@ -27,6 +27,8 @@ pub enum Request {
     Fetch,
     /// Committing offsets.
     OffsetCommit,
+    /// Asking what is committed.
+    OffsetFetch,
     /// Staying in a group.
     Heartbeat,
 }
@@ -44,6 +46,12 @@ pub enum BrokerError {
     TopicUnauthorized,
     /// The partition is led by somebody else.
     NotLeader,
+    /// A transaction that commits for the partition is not ended yet.
+    UnstableOffset,
+    /// The group's coordinator is starting.
+    CoordinatorLoading,
+    /// The note beside an offset is longer than the broker keeps.
+    NoteTooLarge,
     /// The group is rebalancing.
     RebalanceInProgress,
     /// The member is not in the group any more.
@@ -135,14 +143,13 @@ impl EmbeddedBroker {
 
     /// Answers the next requests of that kind with these errors, one each.
     pub fn fail_next(&self, request: Request, errors: &[BrokerError]) {
-        let key = match request {
-            Request::Produce => RDKafkaApiKey::Produce,
-            Request::Fetch => RDKafkaApiKey::Fetch,
-            Request::OffsetCommit => RDKafkaApiKey::OffsetCommit,
-            Request::Heartbeat => RDKafkaApiKey::Heartbeat,
-        };
         let errors: Vec<RDKafkaRespErr> = errors.iter().map(|error| native_error(*error)).collect();
-        self.cluster().request_errors(key, &errors);
+        self.cluster().request_errors(native_key(request), &errors);
+    }
+
+    /// Forgets the errors that were not answered yet to requests of that kind.
+    pub fn fail_no_more(&self, request: Request) {
+        self.cluster().clear_request_errors(native_key(request));
     }
 
     fn cluster(&self) -> MockCluster<'_, Host> {
@@ -158,6 +165,16 @@ impl EmbeddedBroker {
     }
 }
 
+fn native_key(request: Request) -> RDKafkaApiKey {
+    match request {
+        Request::Produce => RDKafkaApiKey::Produce,
+        Request::Fetch => RDKafkaApiKey::Fetch,
+        Request::OffsetCommit => RDKafkaApiKey::OffsetCommit,
+        Request::OffsetFetch => RDKafkaApiKey::OffsetFetch,
+        Request::Heartbeat => RDKafkaApiKey::Heartbeat,
+    }
+}
+
 fn native_error(error: BrokerError) -> RDKafkaRespErr {
     match error {
         BrokerError::Disconnect => RDKafkaRespErr::RD_KAFKA_RESP_ERR__TRANSPORT,
@@ -165,6 +182,9 @@ fn native_error(error: BrokerError) -> RDKafkaRespErr {
         BrokerError::MessageTooLarge => RDKafkaRespErr::RD_KAFKA_RESP_ERR_MSG_SIZE_TOO_LARGE,
         BrokerError::TopicUnauthorized => RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED,
         BrokerError::NotLeader => RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION,
+        BrokerError::UnstableOffset => RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNSTABLE_OFFSET_COMMIT,
+        BrokerError::CoordinatorLoading => RDKafkaRespErr::RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS,
+        BrokerError::NoteTooLarge => RDKafkaRespErr::RD_KAFKA_RESP_ERR_OFFSET_METADATA_TOO_LARGE,
         BrokerError::RebalanceInProgress => RDKafkaRespErr::RD_KAFKA_RESP_ERR_REBALANCE_IN_PROGRESS,
         BrokerError::UnknownMember => RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID,
         BrokerError::FencedInstance => RDKafkaRespErr::RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID,

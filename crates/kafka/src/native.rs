@@ -71,6 +71,46 @@ pub(crate) fn commit<C: ConsumerContext>(
     }
 }
 
+/// The text beside each offset of a list, in the list's order. rdkafka's own reader panics on one that is no UTF-8, which
+/// any program may have committed; here such a text keeps what can be read of it.
+pub(crate) fn notes(list: &TopicPartitionList) -> Vec<String> {
+    // SAFETY: the list is valid while it is borrowed, and `elems` points to `cnt` elements.
+    let elements = unsafe {
+        let list = &*list.ptr();
+        let count = usize::try_from(list.cnt).unwrap_or(0);
+        if count == 0 {
+            return Vec::new();
+        }
+        slice::from_raw_parts(list.elems, count)
+    };
+    let note = |element: &bindings::rd_kafka_topic_partition_s| {
+        if element.metadata.is_null() {
+            return String::new();
+        }
+        // SAFETY: `metadata`, when there is one, points to `metadata_size` bytes that belong to the list.
+        let bytes = unsafe { slice::from_raw_parts(element.metadata.cast::<u8>(), element.metadata_size) };
+        String::from_utf8_lossy(bytes).into_owned()
+    };
+    elements.iter().map(note).collect()
+}
+
+/// Whether a consumer has a membership as far as it knows: one that the broker does not know any more, or that left, has
+/// none until it joins again.
+pub(crate) fn is_member<C: ConsumerContext>(consumer: &BaseConsumer<C>) -> bool {
+    let client = consumer.client().native_ptr();
+    // SAFETY: the client's handle is valid while `consumer` is borrowed. The text, null when there is none, is ours to
+    // give back.
+    unsafe {
+        let id = bindings::rd_kafka_memberid(client);
+        if id.is_null() {
+            return false;
+        }
+        let is_member = !CStr::from_ptr(id).is_empty();
+        bindings::rd_kafka_mem_free(client, id.cast());
+        is_member
+    }
+}
+
 /// How long the brokers inside `client` wait for more members before a new group gets its first assignment. Does nothing
 /// to a client without brokers inside.
 pub(crate) fn set_initial_rebalance_delay<C: ClientContext>(client: &Client<C>, delay_ms: i32) {
@@ -87,11 +127,14 @@ pub(crate) fn set_initial_rebalance_delay<C: ClientContext>(client: &Client<C>, 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Connection, EmbeddedBroker, Start, Tail, TailConfig};
+    use crate::{Connection, EmbeddedBroker, KafkaSource, SourceConfig, Start, Tail, TailConfig};
     use rdkafka::ClientConfig;
     use rdkafka::bindings::rd_kafka_vtype_t as Type;
+    use rdkafka::consumer::CommitMode;
     use rdkafka::producer::{BaseProducer, Producer};
-    use std::time::Duration;
+    use rdkafka::topic_partition_list::Offset;
+    use std::time::{Duration, Instant};
+    use stt_core::{Committed, Due, Partition, Source, SourceEvent};
 
     /// No Rust producer can send such a name; others can, and one such record must not stop the worker.
     #[test]
@@ -128,5 +171,58 @@ mod tests {
             value: Some(b"value".to_vec()),
         };
         assert_eq!(record.delivery.headers, [header]);
+    }
+
+    /// Any program may commit for the group; what it wrote beside the offset must not stop the worker.
+    #[test]
+    fn a_note_that_is_no_text_is_told_all_the_same() {
+        let broker = EmbeddedBroker::start(&[("stt.jobs", 1)]).unwrap();
+        let connection = Connection::new(broker.bootstrap_servers());
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset("stt.jobs", 0, Offset::Offset(7)).unwrap();
+        list.find_partition("stt.jobs", 0).unwrap().set_metadata("a?b\0c");
+        // SAFETY: the list has one element, and its metadata is the five bytes above.
+        unsafe { *(*(*list.ptr()).elems).metadata.cast::<u8>().add(1) = 0xff };
+        let note = "a\u{fffd}b\0c";
+        assert_eq!(notes(&list), [note]);
+        let foreign: BaseConsumer = ClientConfig::new()
+            .set("bootstrap.servers", broker.bootstrap_servers())
+            .set("group.id", SourceConfig::default().group_id)
+            .create()
+            .unwrap();
+        foreign.commit(&list, CommitMode::Sync).unwrap();
+
+        let mut source = KafkaSource::new(&connection, SourceConfig::default()).unwrap();
+        let committed = Committed {
+            next_offset: 7,
+            note: note.to_owned(),
+        };
+        let assigned = next(&mut source);
+        assert!(
+            matches!(&assigned, SourceEvent::Assigned(all) if all[0].committed == Some(committed.clone())),
+            "{assigned:?}"
+        );
+        let partition = Partition {
+            topic: "stt.jobs".into(),
+            id: 0,
+        };
+        let due = Due { partition, committed };
+        source.commit(std::slice::from_ref(&due));
+        let answer = next(&mut source);
+        assert!(
+            matches!(&answer, SourceEvent::Committed { due: of, error: None } if *of == [due]),
+            "{answer:?}"
+        );
+    }
+
+    fn next(source: &mut KafkaSource) -> SourceEvent {
+        let started = Instant::now();
+        while started.elapsed() < Duration::from_secs(60) {
+            match source.poll(Duration::from_millis(50)).unwrap() {
+                SourceEvent::Idle => {}
+                event => return event,
+            }
+        }
+        SourceEvent::Idle
     }
 }

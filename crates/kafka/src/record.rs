@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use rdkafka::Message;
+use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::message::{BorrowedMessage, Header as KafkaHeader, OwnedHeaders};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList, TopicPartitionListElem};
-use stt_core::{Delivery, Header, Partition};
+use stt_core::{Assignment, Committed, Delivery, Due, Header, Partition};
 
 use crate::native;
 
@@ -53,6 +54,50 @@ pub(crate) fn partitions(list: &TopicPartitionList, topic: &Arc<str>) -> Vec<Par
         id: element.partition(),
     };
     list.elements().iter().map(partition).collect()
+}
+
+/// What is to be committed: offsets and the notes beside them.
+pub(crate) fn commits(due: &[Due]) -> KafkaResult<TopicPartitionList> {
+    let mut list = TopicPartitionList::new();
+    for Due { partition, committed } in due {
+        list.add_partition_offset(&partition.topic, partition.id, Offset::Offset(committed.next_offset))?;
+        if let Some(mut element) = list.find_partition(&partition.topic, partition.id) {
+            element.set_metadata(&committed.note);
+        }
+    }
+    Ok(list)
+}
+
+/// Where to begin reading: behind what is committed, or, where nothing is, wherever the client is configured to.
+pub(crate) fn starts(assignments: &[Assignment]) -> KafkaResult<TopicPartitionList> {
+    let mut list = TopicPartitionList::new();
+    for Assignment { partition, committed } in assignments {
+        let committed = committed.as_ref().map(|committed| committed.next_offset);
+        let offset = committed.map_or(Offset::Invalid, Offset::Offset);
+        list.add_partition_offset(&partition.topic, partition.id, offset)?;
+    }
+    Ok(list)
+}
+
+/// What a list says of a partition.
+pub(crate) struct Entry {
+    pub(crate) partition: Partition,
+    /// Its offset, where it has a number, and the note beside it.
+    pub(crate) committed: Option<Committed>,
+    pub(crate) error: Option<KafkaError>,
+}
+
+/// What a list of one topic says of each partition.
+pub(crate) fn entries(list: &TopicPartitionList, topic: &Arc<str>) -> Vec<Entry> {
+    let entry = |(element, note): (&TopicPartitionListElem<'_>, String)| Entry {
+        partition: Partition {
+            topic: topic.clone(),
+            id: element.partition(),
+        },
+        committed: number(element.offset()).map(|next_offset| Committed { next_offset, note }),
+        error: element.error().err(),
+    };
+    list.elements().iter().zip(native::notes(list)).map(entry).collect()
 }
 
 /// An offset that is a number.

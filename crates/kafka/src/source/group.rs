@@ -10,10 +10,12 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::{RDKafkaErrorCode, RDKafkaRespErr};
-use stt_core::{Assignment, Committed, Due, Partition, SourceEvent};
+use stt_core::{Assignment, Due, Partition, SourceEvent};
 
+use super::incoming::{Answer, Incoming};
+use super::shared::Shared;
 use crate::listener::forward_log;
-use crate::record;
+use crate::{native, record};
 
 /// Troubles of the same kind are told this often: librdkafka reports every attempt to connect.
 const TROUBLE_INTERVAL: Duration = Duration::from_secs(10);
@@ -28,6 +30,8 @@ pub(super) struct Group {
 #[derive(Default)]
 struct State {
     events: VecDeque<SourceEvent>,
+    /// Partitions that the group gave us, and for which it is not known yet what is committed.
+    incoming: Option<Incoming>,
     /// What may be committed for: assigned and not released.
     owned: BTreeSet<Partition>,
     /// A part of `owned` that we paused. Only that is resumed: resuming others upsets librdkafka.
@@ -64,6 +68,17 @@ impl Group {
 
     pub(super) fn trouble(&self, text: String) {
         self.tell(SourceEvent::Trouble(text));
+    }
+
+    /// A trouble that goes on, told now and then.
+    fn complain(&self, code: Option<RDKafkaErrorCode>, text: String) {
+        let now = Instant::now();
+        let mut state = self.state();
+        let told = state.told.entry(code.map(|code| code as i32)).or_insert(now);
+        if *told == now || now.duration_since(*told) >= TROUBLE_INTERVAL {
+            *told = now;
+            state.events.push_back(SourceEvent::Trouble(text));
+        }
     }
 
     pub(super) fn owns(&self, partition: &Partition) -> bool {
@@ -111,25 +126,49 @@ impl Group {
         let unreleased: Vec<Partition> = {
             let mut state = self.state();
             state.closing = true;
+            state.incoming = None;
             state.unreleased.iter().cloned().collect()
         };
         self.release(consumer, &unreleased);
     }
 
-    fn take_over(&self, consumer: &BaseConsumer<Self>, list: &TopicPartitionList) {
-        match consumer.incremental_assign(list) {
+    /// Whether partitions wait for what is committed for them.
+    pub(super) fn is_looking_up(&self) -> bool {
+        self.state().incoming.is_some()
+    }
+
+    /// Begins and ends lookups.
+    pub(super) fn look_up(&self, consumer: &BaseConsumer<Self>, shared: &Shared) {
+        let answer = {
+            let mut state = self.state();
+            let Some(incoming) = &mut state.incoming else { return };
+            let answer = incoming.answer(shared, &self.topic);
+            if matches!(answer, Some(Answer::Found(_))) {
+                state.incoming = None;
+            }
+            answer
+        };
+        match answer {
+            Some(Answer::Found(assignments)) => self.take_over(consumer, assignments),
+            Some(Answer::Trouble(code, text)) => self.complain(code, text),
+            None => {}
+        }
+    }
+
+    /// Owns partitions from now on. The answer is for all that the group gave last, and librdkafka waits for it.
+    fn take_over(&self, consumer: &BaseConsumer<Self>, mut assignments: Vec<Assignment>) {
+        if !native::is_member(consumer) {
+            // They are somebody else's by now. librdkafka tells of the loss when it has its answer.
+            assignments.clear();
+        }
+        let assigned = record::starts(&assignments).and_then(|list| consumer.incremental_assign(&list));
+        match assigned {
+            Ok(()) if assignments.is_empty() => {}
             Ok(()) => {
-                let partitions = record::partitions(list, &self.topic);
                 let mut state = self.state();
-                state.owned.extend(partitions.iter().cloned());
-                if !partitions.is_empty() {
-                    let assignment = |partition| Assignment {
-                        partition,
-                        committed: None,
-                    };
-                    let assignments = partitions.into_iter().map(assignment).collect();
-                    state.events.push_back(SourceEvent::Assigned(assignments));
-                }
+                let partitions = assignments.iter().map(|assignment| assignment.partition.clone());
+                state.owned.extend(partitions);
+                state.events.push_back(SourceEvent::Assigned(assignments));
             }
             Err(error) => self.trouble(format!("could not take partitions over: {error}")),
         }
@@ -138,9 +177,15 @@ impl Group {
     fn give_up(&self, consumer: &BaseConsumer<Self>, partitions: &[Partition]) {
         // A partition that is given up paused would be paused still when it comes back.
         self.resume(consumer, partitions);
+        // One that was lost before it was taken over is none of librdkafka's, and with it no other could be given up.
+        let mut partitions = partitions.to_vec();
+        if let Ok(assigned) = consumer.assignment() {
+            let assigned = record::partitions(&assigned, &self.topic);
+            partitions.retain(|partition| assigned.contains(partition));
+        }
         // When leaving, librdkafka may want everything unassigned at once instead.
         let given_up = consumer
-            .incremental_unassign(&record::list(partitions))
+            .incremental_unassign(&record::list(&partitions))
             .or_else(|_| consumer.unassign());
         if let Err(error) = given_up {
             self.trouble(format!("could not give partitions up: {error}"));
@@ -150,15 +195,30 @@ impl Group {
 
 impl ConsumerContext for Group {
     fn rebalance(&self, consumer: &BaseConsumer<Self>, kind: RDKafkaRespErr, list: &mut TopicPartitionList) {
-        if kind == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
-            return self.take_over(consumer, list);
-        }
-        let partitions = record::partitions(list, &self.topic);
-        let lost = consumer.assignment_lost();
+        let mut partitions = record::partitions(list, &self.topic);
         let mut state = self.state();
+        if kind == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
+            if !partitions.is_empty() && !state.closing {
+                state.incoming.get_or_insert_default().add(partitions);
+                return;
+            }
+            drop(state);
+            return self.take_over(consumer, Vec::new());
+        }
+        if state
+            .incoming
+            .as_mut()
+            .is_some_and(|incoming| !incoming.forget(&partitions))
+        {
+            state.incoming = None;
+        }
+        let lost = consumer.assignment_lost();
+        let given = partitions.clone();
+        // Those that were still being looked up were never told of.
+        partitions.retain(|partition| state.owned.contains(partition));
         if !lost && !state.closing && !partitions.is_empty() {
             state.unreleased.extend(partitions.iter().cloned());
-            state.revoked.extend(partitions.iter().cloned());
+            state.revoked.extend(given);
             state.events.push_back(SourceEvent::Revoked { partitions, lost });
             return;
         }
@@ -166,7 +226,7 @@ impl ConsumerContext for Group {
         state.revoked.clear();
         state.unreleased.clear();
         drop(state);
-        self.give_up(consumer, &partitions);
+        self.give_up(consumer, &given);
         if !partitions.is_empty() {
             self.tell(SourceEvent::Revoked { partitions, lost: true });
         }
@@ -175,22 +235,14 @@ impl ConsumerContext for Group {
     fn commit_callback(&self, result: KafkaResult<()>, offsets: &TopicPartitionList) {
         let whole = result.err();
         let mut answers: BTreeMap<Option<String>, Vec<Due>> = BTreeMap::new();
-        for element in offsets.elements() {
-            let Some(next_offset) = record::number(element.offset()) else {
-                continue;
-            };
-            let error = element.error().err().or_else(|| whole.clone());
-            let partition = Partition {
-                topic: self.topic.clone(),
-                id: element.partition(),
-            };
-            let note = element.metadata().to_owned();
-            let committed = Committed { next_offset, note };
-            let due = Due { partition, committed };
+        for entry in record::entries(offsets, &self.topic) {
+            let Some(committed) = entry.committed else { continue };
+            let error = entry.error.or_else(|| whole.clone());
+            let partition = entry.partition;
             answers
                 .entry(error.map(|error| error.to_string()))
                 .or_default()
-                .push(due);
+                .push(Due { partition, committed });
         }
         for (error, due) in answers {
             self.tell(SourceEvent::Committed { due, error });
@@ -205,13 +257,6 @@ impl ClientContext for Group {
 
     fn error(&self, error: KafkaError, reason: &str) {
         let code = error.rdkafka_error_code();
-        let now = Instant::now();
-        let mut state = self.state();
-        let told = state.told.entry(code.map(|code| code as i32)).or_insert(now);
-        if *told != now && now.duration_since(*told) < TROUBLE_INTERVAL {
-            return;
-        }
-        *told = now;
         let missing = matches!(
             code,
             Some(RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::TopicAuthorizationFailed)
@@ -224,6 +269,6 @@ impl ClientContext for Group {
         } else {
             reason.to_owned()
         };
-        state.events.push_back(SourceEvent::Trouble(text));
+        self.complain(code, text);
     }
 }

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // all of this is tests, also what stands outside of #[test]
 
+mod lookup;
 mod publish;
 mod source;
 mod support;

@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use stt_core::{
-    Cancel, Committed, Delivery, Due, Ledger, NotPublished, Outcome, OutcomeKind, Partition, Publish, Source,
-    SourceEvent, Ticket,
+    Assignment, Cancel, Committed, Delivery, Due, Ledger, NotPublished, Outcome, OutcomeKind, Partition, Publish,
+    Source, SourceEvent, Ticket,
 };
 use stt_kafka::{
     Connection, EmbeddedBroker, JobProducer, KafkaPublish, KafkaSource, ProducerConfig, PublishConfig, SourceConfig,
@@ -74,6 +74,28 @@ impl Member {
             let all: Vec<Partition> = events.iter().flat_map(assigned).collect();
             (all.len() >= count).then_some(all)
         })
+    }
+
+    /// What it was told of the partitions that it got, once there are as many.
+    pub(crate) fn assignments(&mut self, count: usize) -> Vec<Assignment> {
+        self.assigned(count);
+        let told = |event: &SourceEvent| match event {
+            SourceEvent::Assigned(assignments) => assignments.clone(),
+            _ => vec![],
+        };
+        let mut all: Vec<Assignment> = self.events.iter().flat_map(told).collect();
+        all.sort_by(|one, other| one.partition.cmp(&other.partition));
+        all
+    }
+
+    /// Polls for a while; not one poll takes long.
+    pub(crate) fn poll_for(&mut self, wait: Duration) {
+        let started = Instant::now();
+        while started.elapsed() < wait {
+            let polled = Instant::now();
+            self.poll();
+            assert!(polled.elapsed() < seconds(2), "poll took {:?}", polled.elapsed());
+        }
     }
 
     pub(crate) fn delivered(&mut self, count: usize) -> Vec<Delivery> {
@@ -150,13 +172,17 @@ pub(crate) fn jobs(id: i32) -> Partition {
     }
 }
 
+pub(crate) fn committed(next_offset: i64, note: &str) -> Committed {
+    Committed {
+        next_offset,
+        note: note.to_owned(),
+    }
+}
+
 pub(crate) fn due(id: i32, next_offset: i64) -> Due {
     Due {
         partition: jobs(id),
-        committed: Committed {
-            next_offset,
-            note: String::new(),
-        },
+        committed: committed(next_offset, ""),
     }
 }
 
