@@ -31,6 +31,16 @@ pub enum Request {
     OffsetFetch,
     /// Staying in a group.
     Heartbeat,
+    /// Becoming the one producer of a transactional id.
+    InitProducer,
+    /// Telling a transaction which partitions it writes to.
+    AddPartitions,
+    /// Telling a transaction which group it commits for.
+    AddOffsets,
+    /// Committing offsets in a transaction.
+    TxnOffsetCommit,
+    /// Committing or aborting a transaction.
+    EndTxn,
 }
 
 /// What a broker may answer instead of doing it.
@@ -56,6 +66,16 @@ pub enum BrokerError {
     RebalanceInProgress,
     /// The member is not in the group any more.
     UnknownMember,
+    /// The group has rebalanced since.
+    IllegalGeneration,
+    /// This user may not use the group.
+    GroupUnauthorized,
+    /// This user may not use the transactional id.
+    TransactionalIdUnauthorized,
+    /// A newer producer has this one's transactional id.
+    ProducerFenced,
+    /// No broker coordinates it at the moment.
+    CoordinatorNotAvailable,
     /// Another member has this one's name; this one is out for good.
     FencedInstance,
 }
@@ -172,6 +192,11 @@ fn native_key(request: Request) -> RDKafkaApiKey {
         Request::OffsetCommit => RDKafkaApiKey::OffsetCommit,
         Request::OffsetFetch => RDKafkaApiKey::OffsetFetch,
         Request::Heartbeat => RDKafkaApiKey::Heartbeat,
+        Request::InitProducer => RDKafkaApiKey::InitProducerId,
+        Request::AddPartitions => RDKafkaApiKey::AddPartitionsToTxn,
+        Request::AddOffsets => RDKafkaApiKey::AddOffsetsToTxn,
+        Request::TxnOffsetCommit => RDKafkaApiKey::TxnOffsetCommit,
+        Request::EndTxn => RDKafkaApiKey::EndTxn,
     }
 }
 
@@ -187,6 +212,13 @@ fn native_error(error: BrokerError) -> RDKafkaRespErr {
         BrokerError::NoteTooLarge => RDKafkaRespErr::RD_KAFKA_RESP_ERR_OFFSET_METADATA_TOO_LARGE,
         BrokerError::RebalanceInProgress => RDKafkaRespErr::RD_KAFKA_RESP_ERR_REBALANCE_IN_PROGRESS,
         BrokerError::UnknownMember => RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID,
+        BrokerError::IllegalGeneration => RDKafkaRespErr::RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION,
+        BrokerError::GroupUnauthorized => RDKafkaRespErr::RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED,
+        BrokerError::TransactionalIdUnauthorized => {
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED
+        }
+        BrokerError::ProducerFenced => RDKafkaRespErr::RD_KAFKA_RESP_ERR_PRODUCER_FENCED,
+        BrokerError::CoordinatorNotAvailable => RDKafkaRespErr::RD_KAFKA_RESP_ERR_COORDINATOR_NOT_AVAILABLE,
         BrokerError::FencedInstance => RDKafkaRespErr::RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID,
     }
 }

@@ -1,7 +1,8 @@
 //! Jobs from Kafka, outcomes to Kafka, and a broker to try it with.
 //!
 //! [`KafkaSource`] is a member of the workers' consumer group ([`stt_core::Source`]); [`KafkaPublish`] writes outcomes
-//! and waits until the brokers have them ([`stt_core::Publish`]). For the tools there are [`JobProducer`], [`Tail`] and
+//! and waits until the brokers have them ([`stt_core::Publish`]); [`KafkaTransact`] writes outcomes and commits offsets in
+//! one transaction ([`stt_core::Transact`]). For the tools there are [`JobProducer`], [`Tail`] and
 //! [`probe`]; for demos and tests there is [`EmbeddedBroker`], a real Kafka protocol server inside this process.
 //!
 //! The Kafka client is librdkafka, compiled from source. This crate decides nothing about jobs: it keeps no ledger, it
@@ -38,6 +39,7 @@ mod publish;
 mod record;
 mod source;
 mod tail;
+mod transact;
 
 pub use connection::Connection;
 pub use embedded::{BrokerError, EmbeddedBroker, Request};
@@ -46,5 +48,6 @@ pub use probe::{Cluster, committed_offsets, probe};
 pub use produce::{JobProducer, Placed, ProducerConfig};
 pub use properties::{OWNED_PROPERTIES, OwnedProperty, PropertyProblem, check_properties};
 pub use publish::{KafkaPublish, PublishConfig};
-pub use source::{KafkaSource, SourceConfig};
+pub use source::{KafkaSource, Membership, SourceConfig};
 pub use tail::{Start, Tail, TailConfig, Tailed};
+pub use transact::{KafkaTransact, TransactConfig};

@@ -75,10 +75,45 @@ impl Outbox {
         flush_wait: Duration,
     ) -> Result<Self, ClientError> {
         let timeout = message_timeout_ms.to_string();
+        let owned = [("message.timeout.ms", timeout.as_str())];
+        Self::make(connection, &[], &owned, create_topics, flush_wait)
+    }
+
+    /// A producer of transactions: what it sends is given up with the transaction that it belongs to.
+    pub(crate) fn transactional(
+        connection: &Connection,
+        transactional_id: &str,
+        timeout: Duration,
+        create_topics: bool,
+        flush_wait: Duration,
+    ) -> Result<Self, ClientError> {
+        let timeout_ms = timeout.as_millis().to_string();
+        let mut owned = vec![
+            ("transactional.id", transactional_id),
+            // A batch that is too large for the broker is refused whole. Alone, a record answers for itself only.
+            ("batch.num.messages", "1"),
+        ];
+        // librdkafka makes no client that may wait for an answer longer than for a transaction.
+        let wait_ms = connection.properties.get("socket.timeout.ms");
+        if wait_ms.is_some_and(|wait| wait.parse().is_ok_and(|wait: u128| wait > timeout.as_millis())) {
+            owned.push(("socket.timeout.ms", &timeout_ms));
+        }
+        let defaults = [("transaction.timeout.ms", timeout_ms.as_str())];
+        Self::make(connection, &defaults, &owned, create_topics, flush_wait)
+    }
+
+    fn make(
+        connection: &Connection,
+        more_defaults: &[(&str, &str)],
+        more_owned: &[(&str, &str)],
+        create_topics: bool,
+        flush_wait: Duration,
+    ) -> Result<Self, ClientError> {
         let mut owned = OWNED.to_vec();
-        owned.push(("message.timeout.ms", &timeout));
+        owned.extend(more_owned);
         owned.push(("allow.auto.create.topics", if create_topics { "true" } else { "false" }));
         let mut defaults = DEFAULTS.to_vec();
+        defaults.extend(more_defaults);
         if !create_topics {
             // How long an unknown topic counts as one that is only just being made. The default is 30 s.
             defaults.push(("topic.metadata.propagation.max.ms", "2000"));
@@ -111,6 +146,11 @@ impl Outbox {
             Err((error, _)) if error.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull) => Ok(false),
             Err((error, _)) => Err(error.rdkafka_error_code().unwrap_or(RDKafkaErrorCode::Fail)),
         }
+    }
+
+    /// The producer itself, for its transactions.
+    pub(crate) fn producer(&self) -> &ThreadedProducer<Ear> {
+        &self.producer
     }
 
     /// Serves answers for `wait`, of anybody's records: the way to wait for room.

@@ -1,6 +1,8 @@
 //! Outcomes to topics.
 
 mod acked;
+mod layout;
+mod refusal;
 
 use std::cmp::Reverse;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
@@ -8,9 +10,10 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use rdkafka::types::RDKafkaErrorCode;
-use stt_core::{Cancel, ErrorCode, Failure, NotPublished, Outcome, OutcomeKind, Publish, Published};
+use stt_core::{Cancel, ErrorCode, Failure, NotPublished, Outcome, Publish, Published};
 
 use self::acked::Acked;
+pub(crate) use self::refusal::{Refusal, fatal};
 use crate::outbox::{Delivered, Outbox, Outgoing};
 use crate::{ClientError, Connection};
 
@@ -57,21 +60,13 @@ pub struct KafkaPublish {
 /// How often a waiting publish looks whether it is cancelled.
 const TICK: Duration = Duration::from_millis(50);
 
-/// How long a publish that failed for want of a topic looks for it.
-const LOOK_WAIT: Duration = Duration::from_secs(1);
-
 impl KafkaPublish {
     /// A publisher. Does not wait for a broker.
     ///
     /// # Errors
     /// Bad properties or configuration, all of them named.
     pub fn new(connection: &Connection, config: PublishConfig) -> Result<Self, ClientError> {
-        for topic in [&config.results_topic, &config.dlq_topic, &config.jobs_topic] {
-            if topic.is_empty() || topic.contains('\0') {
-                let rule = "a topic's name must not be empty, nor hold a zero byte";
-                return Err(ClientError::Create(rule.to_owned()));
-            }
-        }
+        config.check()?;
         // A timeout would leave the write in doubt, which is the one thing that an offset must not pass on.
         let outbox = Outbox::new(connection, 0, config.create_topics, config.flush_wait)?;
         Ok(Self {
@@ -81,35 +76,13 @@ impl KafkaPublish {
         })
     }
 
-    fn records<'a>(&'a self, outcome: &'a Outcome) -> Vec<Outgoing<'a>> {
-        let to = |topic, payload, headers| Outgoing {
-            topic,
-            key: &outcome.key,
-            payload,
-            headers,
-        };
-        let config = &self.config;
-        match &outcome.kind {
-            OutcomeKind::Completed { result } => vec![to(&config.results_topic, result, &[])],
-            OutcomeKind::Failed {
-                result,
-                dead_letter,
-                headers,
-            } => vec![
-                to(&config.results_topic, result, &[]),
-                to(&config.dlq_topic, dead_letter, headers),
-            ],
-            OutcomeKind::Retry { payload, headers } => vec![to(&config.jobs_topic, payload, headers)],
-        }
-    }
-
     fn send_all(&self, outcome: &Outcome, cancel: &Cancel) -> Result<(), Failure> {
         let mut acked = self
             .acked
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .take(outcome.ticket());
-        let mut records = self.records(outcome);
+        let mut records = self.config.records(outcome);
         records.retain(|record| !acked.contains(&record.fingerprint()));
         // The largest first: if any is too large for this producer it is that one, and nothing is written yet.
         records.sort_by_key(|record| Reverse(record.size()));
@@ -181,30 +154,7 @@ impl KafkaPublish {
     }
 
     fn refused(&self, record: &Outgoing<'_>, code: RDKafkaErrorCode) -> Failure {
-        use RDKafkaErrorCode as Code;
-        let topic = record.topic;
-        let held = |text| Failure::worker_local(ErrorCode::PublishFailed, text);
-        match code {
-            Code::MessageSizeTooLarge | Code::InvalidMessageSize | Code::MessageBatchTooLarge => {
-                let text = format!(
-                    "{} bytes are more than kafka takes as a record of {topic}",
-                    record.size()
-                );
-                Failure::permanent(ErrorCode::ResultTooLarge, text)
-            }
-            Code::UnknownTopic | Code::UnknownTopicOrPartition | Code::UnknownPartition => {
-                // The answer may be of old; what is found now is for the next try.
-                self.outbox.look_for(topic, LOOK_WAIT);
-                held(format!("topic {topic} does not exist, or this user may not see it"))
-            }
-            Code::TopicAuthorizationFailed => {
-                // Until it is looked for again, the client refuses the topic by itself.
-                self.outbox.look_for(topic, LOOK_WAIT);
-                held(format!("this user may not write to topic {topic}"))
-            }
-            Code::Fatal => fatal(&self.outbox.fatal().unwrap_or_else(|| code.to_string())),
-            code => held(format!("kafka did not take a record for {topic}")).because(code),
-        }
+        Refusal::of(code).failure(&self.outbox, record, code)
     }
 }
 
@@ -222,8 +172,4 @@ fn cancelled() -> Failure {
         ErrorCode::PublishFailed,
         "cancelled while kafka had not acknowledged the outcome",
     )
-}
-
-fn fatal(text: &str) -> Failure {
-    Failure::fatal(ErrorCode::PublishFailed, format!("the kafka producer ended: {text}"))
 }

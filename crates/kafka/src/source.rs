@@ -3,6 +3,7 @@
 mod config;
 mod group;
 mod incoming;
+mod membership;
 mod shared;
 
 use std::sync::Arc;
@@ -14,6 +15,7 @@ use stt_core::{Due, Partition, Source, SourceError, SourceEvent};
 
 pub use self::config::SourceConfig;
 use self::group::Group;
+pub use self::membership::Membership;
 use self::shared::{Leaving, Shared};
 use crate::farewell::drop_within;
 use crate::{ClientError, Connection, native, record};
@@ -58,6 +60,12 @@ impl KafkaSource {
             consumer: Some(Shared::new(consumer)),
             topic,
         })
+    }
+
+    /// A hold on this membership, for [`crate::KafkaTransact`]. After closing there is none.
+    #[must_use]
+    pub fn membership(&self) -> Option<Membership> {
+        self.consumer.clone().map(Membership::new)
     }
 
     /// Does something with the consumer, unless it was closed.

@@ -1,6 +1,6 @@
 //! The consumer, in several hands.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, TryLockError};
 
 use rdkafka::consumer::BaseConsumer;
 
@@ -19,6 +19,15 @@ impl Shared {
     pub(super) fn with<T>(&self, action: impl FnOnce(&BaseConsumer<Group>) -> T) -> Option<T> {
         let consumer = self.0.read().unwrap_or_else(PoisonError::into_inner);
         consumer.as_ref().map(action)
+    }
+
+    /// As [`Shared::with`], but `None` also when somebody waits to take the consumer.
+    pub(super) fn try_with<T>(&self, action: impl FnOnce(&BaseConsumer<Group>) -> T) -> Option<T> {
+        match self.0.try_read() {
+            Ok(consumer) => consumer.as_ref().map(action),
+            Err(TryLockError::Poisoned(consumer)) => consumer.get_ref().as_ref().map(action),
+            Err(TryLockError::WouldBlock) => None,
+        }
     }
 
     /// Takes the consumer out, once nobody uses it any more.

@@ -7,3 +7,4 @@ mod publish;
 mod source;
 mod support;
 mod tools;
+mod transact;

@@ -1,0 +1,293 @@
+//! One transaction after the other, on a thread that may wait.
+
+use std::cmp::Reverse;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, TryRecvError};
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::ConsumerGroupMetadata;
+use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::producer::{Producer, ThreadedProducer};
+use rdkafka::types::RDKafkaErrorCode as Code;
+use stt_core::{Due, Failure, Outcome, Transacted, Transaction};
+
+use super::TransactConfig;
+use super::broken::Broken;
+use crate::outbox::{Delivered, Ear, Outbox, Outgoing};
+use crate::publish::Refusal;
+use crate::record;
+
+/// A transaction, and the member that it commits for, as it was when the transaction was begun; or why there was none.
+pub(super) struct Begun {
+    pub(super) transaction: Transaction,
+    pub(super) member: Result<Option<ConsumerGroupMetadata>, String>,
+}
+
+/// Runs transactions. Owns the producer.
+pub(super) struct Transactor {
+    outbox: Outbox,
+    config: TransactConfig,
+    /// Closed when nobody wants to know any more.
+    stop: Receiver<()>,
+    dead: Option<String>,
+}
+
+/// How long one call into librdkafka waits where it can be made again to go on waiting.
+const CALL_WAIT: Duration = Duration::from_millis(500);
+
+/// Between two such calls, or two looks.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// So often may a call fail in ways that librdkafka's documentation does not know.
+const ODD_MAX: usize = 20;
+
+/// Of an abort that failed librdkafka may say that an abort is needed; so it is made again.
+const ABORT: &str = "abort a transaction";
+
+impl Transactor {
+    pub(super) fn new(outbox: Outbox, config: TransactConfig, stop: Receiver<()>) -> Self {
+        Self {
+            outbox,
+            config,
+            stop,
+            dead: None,
+        }
+    }
+
+    /// Runs what is begun, until there is nobody to begin anything.
+    pub(super) fn serve(mut self, begun: &Receiver<Begun>, ended: &Sender<Transacted>) {
+        match self.call("make itself known", |producer| producer.init_transactions(CALL_WAIT)) {
+            Ok(()) | Err(Broken::Stopped) => {}
+            Err(Broken::Dead(text)) => self.dead = Some(text),
+            Err(broken) => self.dead = Some(format!("{broken:?}")),
+        }
+        while let Ok(Begun { transaction, member }) = begun.recv() {
+            if self.is_stopped() {
+                return;
+            }
+            let end = match self.run(&transaction, member) {
+                Ok(()) => Transacted::Committed {
+                    published: transaction.outcomes.into_iter().map(Outcome::acknowledged).collect(),
+                    due: transaction.due,
+                },
+                Err(broken) => {
+                    if let Broken::Dead(text) = &broken {
+                        self.dead = Some(text.clone());
+                    }
+                    broken.end(transaction)
+                }
+            };
+            ended.send(end).ok();
+        }
+    }
+
+    fn run(
+        &self,
+        transaction: &Transaction,
+        member: Result<Option<ConsumerGroupMetadata>, String>,
+    ) -> Result<(), Broken> {
+        if let Some(text) = &self.dead {
+            return Err(Broken::Dead(text.clone()));
+        }
+        let member = member.map_err(Broken::Aborted)?;
+        let outcomes = transaction.outcomes.iter().enumerate();
+        let with_index = |(index, outcome)| {
+            self.config
+                .publish
+                .records(outcome)
+                .into_iter()
+                .map(move |of| (index, of))
+        };
+        let mut records: Vec<(usize, Outgoing<'_>)> = outcomes.flat_map(with_index).collect();
+        // The largest first: if any is too large for this producer it is among them, and nothing is written yet.
+        records.sort_by_key(|(_, record)| Reverse(record.size()));
+
+        self.call("begin a transaction", |producer| producer.begin_transaction())?;
+        let broken = match self.fill(&records, &transaction.due, member.as_ref()) {
+            Ok(()) => match self.call("commit a transaction", |producer| {
+                producer.commit_transaction(CALL_WAIT)
+            }) {
+                Ok(()) => return Ok(()),
+                // Nobody knows whether it still will be.
+                Err(Broken::Stopped) => return Err(Broken::Stopped),
+                Err(broken) => broken,
+            },
+            Err(broken) => broken,
+        };
+        if !matches!(broken, Broken::Dead(_)) {
+            self.call(ABORT, |producer| producer.abort_transaction(CALL_WAIT))?;
+        }
+        Err(broken)
+    }
+
+    /// Everything of a transaction but its end.
+    fn fill(
+        &self,
+        records: &[(usize, Outgoing<'_>)],
+        due: &[Due],
+        member: Option<&ConsumerGroupMetadata>,
+    ) -> Result<(), Broken> {
+        let (answers, answered) = mpsc::channel();
+        let mut refused = Vec::new();
+        let mut sent = 0;
+        for (index, (_, record)) in records.iter().enumerate() {
+            match self.send(record, index, &answers)? {
+                Err(code) => refused.push((index, code)),
+                Ok(()) if refused.is_empty() => sent += 1,
+                Ok(()) => break,
+            }
+        }
+        if refused.is_empty() {
+            for _ in 0..sent {
+                if let (index, Err(code)) = self.answer(&answered)? {
+                    refused.push((index, code));
+                }
+            }
+        }
+        if !refused.is_empty() {
+            return Err(self.refused(records, &refused));
+        }
+        match member {
+            Some(member) if !due.is_empty() => self.send_offsets(due, member),
+            _ => Ok(()),
+        }
+    }
+
+    /// Hands a record over, or tells why librdkafka does not take it.
+    fn send(
+        &self,
+        record: &Outgoing<'_>,
+        index: usize,
+        answers: &Sender<(usize, Delivered)>,
+    ) -> Result<Result<(), Code>, Broken> {
+        loop {
+            match self.outbox.send(record, index, answers) {
+                Ok(true) => return Ok(Ok(())),
+                Ok(false) => self.wait()?,
+                Err(code) => return Ok(Err(code)),
+            }
+        }
+    }
+
+    /// The next answer. It comes within the transaction's timeout: then librdkafka gives a record up.
+    fn answer(&self, answered: &Receiver<(usize, Delivered)>) -> Result<(usize, Delivered), Broken> {
+        loop {
+            match answered.recv_timeout(PAUSE) {
+                Ok(answer) => return Ok(answer),
+                Err(_) => self.look()?,
+            }
+        }
+    }
+
+    /// What is to be said when records were refused.
+    fn refused(&self, records: &[(usize, Outgoing<'_>)], refused: &[(usize, Code)]) -> Broken {
+        let mut causes: Vec<(usize, Failure)> = Vec::new();
+        for (index, code) in refused {
+            let (outcome, record) = &records[*index];
+            let refusal = Refusal::of(*code);
+            let told = causes.iter().any(|(of, _)| of == outcome);
+            if !told && !matches!(refusal, Refusal::Other | Refusal::Fatal) {
+                causes.push((*outcome, refusal.failure(&self.outbox, record, *code)));
+            }
+        }
+        if !causes.is_empty() {
+            return Broken::Refused(causes);
+        }
+        // When a transaction fails, librdkafka throws its records away; what failed, it says to everything that is asked
+        // of it then.
+        match self.outbox.producer().begin_transaction() {
+            Err(KafkaError::Transaction(error)) if error.is_fatal() => Broken::Dead(error.to_string()),
+            Err(KafkaError::Transaction(error)) if error.code() == Code::TopicAuthorizationFailed => {
+                let mut topics: Vec<&str> = records.iter().map(|(_, record)| record.topic).collect();
+                topics.sort_unstable();
+                topics.dedup();
+                Broken::Held(format!(
+                    "this user may not write to all of the topics {}",
+                    topics.join(", ")
+                ))
+            }
+            Err(KafkaError::Transaction(error)) if error.txn_requires_abort() => Broken::Aborted(error.to_string()),
+            _ => Broken::Aborted(refused[0].1.to_string()),
+        }
+    }
+
+    fn send_offsets(&self, due: &[Due], member: &ConsumerGroupMetadata) -> Result<(), Broken> {
+        let list = record::commits(due).map_err(|error| Broken::Aborted(error.to_string()))?;
+        let started = Instant::now();
+        loop {
+            let timeout = self.config.timeout;
+            let sent = self
+                .outbox
+                .producer()
+                .send_offsets_to_transaction(&list, member, timeout);
+            let error = match sent {
+                Ok(()) => return Ok(()),
+                Err(KafkaError::Transaction(error)) => error,
+                Err(error) => return Err(Broken::Aborted(error.to_string())),
+            };
+            if error.is_fatal() {
+                return Err(Broken::Dead(error.to_string()));
+            }
+            if error.code() == Code::GroupAuthorizationFailed {
+                let text = "this user may not commit for the workers' group in a transaction";
+                return Err(Broken::Held(text.to_owned()));
+            }
+            if error.txn_requires_abort() || !error.is_retriable() || started.elapsed() >= timeout {
+                return Err(Broken::Aborted(error.to_string()));
+            }
+            self.wait()?;
+        }
+    }
+
+    /// Makes a call until it has an answer. librdkafka goes on with what it was asked for, and a later call waits for the
+    /// same; so a commit that was asked for once may happen until the answer to it is there. After a stop, for as long as
+    /// dropping may take.
+    fn call(&self, what: &str, call: impl Fn(&ThreadedProducer<Ear>) -> KafkaResult<()>) -> Result<(), Broken> {
+        let mut given_up = None;
+        let mut odd = 0;
+        loop {
+            match call(self.outbox.producer()) {
+                Ok(()) => return Ok(()),
+                Err(KafkaError::Transaction(error)) => {
+                    log::debug!("could not {what} yet: {error}");
+                    if error.is_fatal() {
+                        return Err(Broken::Dead(error.to_string()));
+                    }
+                    if error.txn_requires_abort() && what != ABORT {
+                        return Err(Broken::Aborted(error.to_string()));
+                    }
+                    odd += usize::from(!error.is_retriable());
+                    if odd > ODD_MAX {
+                        return Err(Broken::Dead(format!("could not {what}: {error}")));
+                    }
+                }
+                // Records that are still on their way.
+                Err(error) => log::debug!("could not {what} yet: {error}"),
+            }
+            if self.is_stopped() {
+                let given_up = given_up.get_or_insert_with(|| Instant::now() + self.config.publish.flush_wait);
+                if Instant::now() >= *given_up {
+                    return Err(Broken::Stopped);
+                }
+            }
+            self.outbox.serve(PAUSE);
+        }
+    }
+
+    fn wait(&self) -> Result<(), Broken> {
+        match self.stop.recv_timeout(PAUSE) {
+            Err(RecvTimeoutError::Timeout) | Ok(()) => self.look(),
+            Err(RecvTimeoutError::Disconnected) => Err(Broken::Stopped),
+        }
+    }
+
+    fn look(&self) -> Result<(), Broken> {
+        if self.is_stopped() {
+            return Err(Broken::Stopped);
+        }
+        self.outbox.fatal().map_or(Ok(()), |text| Err(Broken::Dead(text)))
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.stop.try_recv() == Err(TryRecvError::Disconnected)
+    }
+}
