@@ -4,8 +4,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::{Duration, SystemTime};
 
 use stt_schema::{
-    ATTEMPT_HEADER, DeadLetter, DetailLevel, Engine, ErrorCode, Job, JobError, JobResult, Original, Salvaged, Status,
-    Timestamp,
+    ATTEMPT_HEADER, DeadLetter, DetailLevel, Engine, ErrorCode, Job, JobError, JobResult, Salvaged, Status, Timestamp,
 };
 
 use crate::number::{places, unit};
@@ -28,8 +27,8 @@ const ORIGINAL_OFFSET: &str = "original-offset";
 const NOT_BEFORE: &str = "retry-not-before";
 const DELAY: &str = "retry-delay-ms";
 const LAST_ERROR: &str = "last-error";
-/// The headers that a retry writes anew.
-const OURS: [&str; 7] = [
+/// The headers that a retry writes anew, and that one who sends a job again from its dead letter leaves out.
+pub const RETRY_HEADERS: [&str; 7] = [
     ATTEMPT_HEADER,
     ORIGINAL_TOPIC,
     ORIGINAL_PARTITION,
@@ -206,7 +205,6 @@ impl Case {
             error_message: Some(error_message.clone()),
             ..self.blank(model_version, wall)
         };
-        let original = Original::of(self.delivery.payload.as_deref());
         let (original_topic, original_partition, original_offset) = self.origin();
         let dead_letter = DeadLetter {
             original_topic,
@@ -214,15 +212,14 @@ impl Case {
             original_offset,
             failed_at: wall.into(),
             failure_stage: failure.code.stage(),
-            job: original.job,
-            original_b64: original.b64,
+            payload: self.delivery.payload.clone(),
             error_code: failure.code,
             error_message,
             attempt: self.number,
         };
         OutcomeKind::Failed {
             result: json(&result),
-            dead_letter: json(&dead_letter),
+            dead_letter: dead_letter.to_json(),
             headers: self.delivery.headers.clone(),
         }
     }
@@ -246,9 +243,9 @@ impl Case {
             .delivery
             .headers
             .iter()
-            .filter(|header| !OURS.contains(&header.key.as_str()))
+            .filter(|header| !RETRY_HEADERS.contains(&header.key.as_str()))
             .cloned();
-        let ours = OURS.iter().zip(ours);
+        let ours = RETRY_HEADERS.iter().zip(ours);
         let headers = theirs
             .chain(ours.map(|(key, value)| Header {
                 key: (*key).to_owned(),

@@ -33,7 +33,7 @@ pub use attempt::{Action, Attempt, Event, Verdict};
 pub use audio::{Fetched, Pcm, SpillFile};
 pub use backoff::Backoff;
 pub use budget::{Budget, Cancel, Stop};
-pub use case::Case;
+pub use case::{Case, RETRY_HEADERS};
 pub use clock::{Clock, SystemClock};
 pub use cue::Cue;
 pub use delays::Delays;

@@ -2,14 +2,15 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use serde::de::Error as _;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::{ErrorCode, FailureStage, Timestamp};
 
-/// A job that failed for good, on `stt.jobs.dlq`. The keys, their order and their types are fixed.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
+/// A job that failed for good, on `stt.jobs.dlq`. The keys, their order and their types are fixed; the payload is there
+/// as `job`, or as `originalB64` when `job` cannot hold it.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeadLetter {
     /// Topic of the record in which the job first came.
     pub original_topic: String,
@@ -21,11 +22,8 @@ pub struct DeadLetter {
     pub failed_at: Timestamp,
     /// Where it failed.
     pub failure_stage: FailureStage,
-    /// The payload as the producer wrote it, white space and unknown keys included; null when it is no JSON.
-    pub job: Option<Box<RawValue>>,
-    /// The payload in base64, there only when `job` cannot hold it.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub original_b64: Option<String>,
+    /// The payload byte for byte as the producer wrote it; `None` when the record had no value.
+    pub payload: Option<Vec<u8>>,
     /// Why it failed.
     pub error_code: ErrorCode,
     /// The same for people.
@@ -34,82 +32,214 @@ pub struct DeadLetter {
     pub attempt: u32,
 }
 
-/// A payload in the form in which a dead letter carries it: `job` and `originalB64`.
-#[derive(Clone, Debug)]
-pub struct Original {
-    /// For [`DeadLetter::job`].
-    pub job: Option<Box<RawValue>>,
-    /// For [`DeadLetter::original_b64`].
-    pub b64: Option<String>,
+/// A message is no dead letter.
+#[derive(Debug, thiserror::Error)]
+#[error("not a dead letter: {0}")]
+pub struct BadDeadLetter(serde_json::Error);
+
+/// What comes before `job`.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Opening<'a> {
+    original_topic: &'a str,
+    original_partition: i32,
+    original_offset: i64,
+    failed_at: Timestamp,
+    failure_stage: FailureStage,
 }
 
-impl Original {
-    /// Wraps a payload without loss; `None` is a record without a value.
-    #[must_use]
-    pub fn of(payload: Option<&[u8]>) -> Self {
-        let Some(payload) = payload else {
-            return Self { job: None, b64: None };
-        };
-        match serde_json::from_slice::<Box<RawValue>>(payload) {
-            Ok(job) if job.get() != "null" => Self {
-                job: Some(job),
-                b64: None,
-            },
-            _ => Self {
-                job: None,
-                b64: Some(STANDARD.encode(payload)),
-            },
-        }
-    }
+/// What comes behind `job`.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Closing<'a> {
+    #[serde(rename = "originalB64", skip_serializing_if = "Option::is_none")]
+    original_b64: Option<String>,
+    error_code: ErrorCode,
+    error_message: &'a str,
+    attempt: u32,
+}
+
+/// All of it, as it is read.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Read<'a> {
+    original_topic: String,
+    original_partition: i32,
+    original_offset: i64,
+    failed_at: Timestamp,
+    failure_stage: FailureStage,
+    #[serde(borrow)]
+    job: &'a RawValue,
+    #[serde(rename = "originalB64", default)]
+    original_b64: Option<String>,
+    error_code: ErrorCode,
+    error_message: String,
+    attempt: u32,
 }
 
 impl DeadLetter {
-    /// The payload as it was, without white space around it; `None` when the record had no value or `originalB64` is
-    /// damaged.
+    /// The letter as it goes on the wire.
     #[must_use]
-    pub fn payload(&self) -> Option<Vec<u8>> {
-        match (&self.job, &self.original_b64) {
-            (Some(job), _) => Some(job.get().as_bytes().to_vec()),
-            (None, Some(text)) => STANDARD.decode(text).ok(),
-            (None, None) => None,
-        }
+    pub fn to_json(&self) -> Vec<u8> {
+        let held = self.payload.as_deref().filter(|payload| job_can_hold(payload));
+        let encoded = self.payload.as_ref().filter(|_| held.is_none());
+        let opening = json(&Opening {
+            original_topic: &self.original_topic,
+            original_partition: self.original_partition,
+            original_offset: self.original_offset,
+            failed_at: self.failed_at,
+            failure_stage: self.failure_stage,
+        });
+        let closing = json(&Closing {
+            original_b64: encoded.map(|payload| STANDARD.encode(payload)),
+            error_code: self.error_code,
+            error_message: &self.error_message,
+            attempt: self.attempt,
+        });
+        // Put together by hand, as serde_json would drop the white space around the payload.
+        [
+            &opening[..opening.len() - 1],
+            b",\"job\":",
+            held.unwrap_or(b"null"),
+            b",",
+            &closing[1..],
+        ]
+        .concat()
     }
+
+    /// Reads a letter. White space around the value of `job` is part of the payload, as the worker writes none itself.
+    /// Unknown keys are ignored.
+    ///
+    /// # Errors
+    /// When it is no JSON object with all the keys of a dead letter, each of its type, or `originalB64` is no base64.
+    pub fn parse(letter: &[u8]) -> Result<Self, BadDeadLetter> {
+        let read: Read<'_> = serde_json::from_slice(letter).map_err(BadDeadLetter)?;
+        let payload = match (read.job.get(), read.original_b64) {
+            ("null", None) => None,
+            ("null", Some(text)) => {
+                let damaged = |error| BadDeadLetter(serde_json::Error::custom(format!("originalB64: {error}")));
+                Some(STANDARD.decode(text).map_err(damaged)?)
+            }
+            (job, _) => Some(with_margins(job, letter).to_vec()),
+        };
+        Ok(Self {
+            original_topic: read.original_topic,
+            original_partition: read.original_partition,
+            original_offset: read.original_offset,
+            failed_at: read.failed_at,
+            failure_stage: read.failure_stage,
+            payload,
+            error_code: read.error_code,
+            error_message: read.error_message,
+            attempt: read.attempt,
+        })
+    }
+}
+
+/// Whether a payload stands for itself as the value of `job`: it is JSON, and not the `null` that says it is none.
+fn job_can_hold(payload: &[u8]) -> bool {
+    serde_json::from_slice::<&RawValue>(payload).is_ok_and(|value| value.get() != "null")
+}
+
+/// A value within a letter, together with the white space around it.
+fn with_margins<'a>(value: &str, letter: &'a [u8]) -> &'a [u8] {
+    let is_space = |byte: &&u8| b" \t\n\r".contains(byte);
+    let start = value.as_ptr().addr() - letter.as_ptr().addr();
+    let end = start + value.len();
+    let before = letter[..start].iter().rev().take_while(is_space).count();
+    let behind = letter[end..].iter().take_while(is_space).count();
+    &letter[start - before..end + behind]
+}
+
+fn json(part: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(part).expect("it has string keys and plain values")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn letter(payload: Option<&[u8]>) -> DeadLetter {
+        DeadLetter {
+            original_topic: "odd \",\"job\":1".into(),
+            original_partition: 0,
+            original_offset: 1,
+            failed_at: "2026-01-02T03:04:05Z".parse().unwrap(),
+            failure_stage: FailureStage::Validation,
+            payload: payload.map(<[u8]>::to_vec),
+            error_code: ErrorCode::InvalidJob,
+            error_message: "\"job\": \u{1}".into(),
+            attempt: 1,
+        }
+    }
+
+    #[test]
+    fn what_is_no_letter_says_why() {
+        let good = String::from_utf8(letter(Some(b"{}")).to_json()).unwrap();
+        let b64 = String::from_utf8(letter(Some(b"oops")).to_json()).unwrap();
+        for (bad, told) in [
+            (String::new(), "EOF while parsing"),
+            ("[]".into(), "expected struct Read"),
+            (good.replace("\"job\":{},", ""), "missing field `job`"),
+            (
+                good.replace("\"job\":{}", "\"job\":{},\"job\":{}"),
+                "duplicate field `job`",
+            ),
+            (good.replace("INVALID_JOB", "NEW_CODE"), "unknown variant `NEW_CODE`"),
+            (good.replace("\"attempt\":1", "\"attempt\":-1"), "invalid value"),
+            (b64.replace("b29wcw==", "b29wcw"), "originalB64: Invalid padding"),
+            (b64.replace("b29wcw==", "%"), "originalB64: Invalid"),
+        ] {
+            let error = DeadLetter::parse(bad.as_bytes()).unwrap_err().to_string();
+            assert!(
+                error.starts_with("not a dead letter: ") && error.contains(told),
+                "{error}"
+            );
+        }
+    }
+
     #[test]
     fn every_payload_comes_back_as_it_went_in() {
         let deep = [b"{\"x\":".repeat(200), b"1".to_vec(), b"}".repeat(200)].concat();
-        for payload in [
-            &b"{ \"jobId\" :\t\"a\",\n \"n\": 1.50e3, \"jobId\": 2 }"[..],
-            b"[]",
-            b"null",
-            b"",
-            b"{",
-            b"\xff\x00junk",
-            &deep,
+        for (payload, in_job) in [
+            (&b"{ \"jobId\" :\t\"a\",\n \"n\": 1.50e3, \"jobId\": 2 }"[..], true),
+            (b" \t{\"jobId\":\"a\"}\r\n\n", true),
+            (b"{\"b\":1,\"a\":{\"b\":1,\"a\":2,\"a\":3}}", true),
+            (br#"{"t":"\u0930\u0935\/\ud83d\ude00 \ud800","job":"\"job\":1,"}"#, true),
+            ("{\"t\":\"\u{930}\u{935} \u{2028}\"}\n".as_bytes(), true),
+            (
+                b"[123456789012345678901234567890,-0,-0.0,1E+4000,0.10000000000000000000001]",
+                true,
+            ),
+            (b"\n7\n", true),
+            (&deep, true),
+            (b"null", false),
+            (b" null\n", false),
+            (b"", false),
+            (b" ", false),
+            (b"{", false),
+            (b"{}{}", false),
+            (b"\xef\xbb\xbf{}", false),
+            (b"{\"t\":\"\xff\"}", false),
+            (b"\xff\x00junk", false),
         ] {
-            let original = Original::of(Some(payload));
-            let letter = DeadLetter {
-                original_topic: "stt.jobs".into(),
-                original_partition: 0,
-                original_offset: 1,
-                failed_at: "2026-01-02T03:04:05Z".parse().unwrap(),
-                failure_stage: FailureStage::Validation,
-                job: original.job,
-                original_b64: original.b64,
-                error_code: ErrorCode::InvalidJob,
-                error_message: String::new(),
-                attempt: 1,
-            };
-            let json = serde_json::to_string(&letter).unwrap();
-            let back: DeadLetter = serde_json::from_str(&json).unwrap();
-            assert_eq!(back.payload().as_deref(), Some(payload), "{json}");
+            let letter = letter(Some(payload));
+            let json = letter.to_json();
+            let told = String::from_utf8_lossy(&json);
+            assert_eq!(DeadLetter::parse(&json).unwrap(), letter, "{told}");
+            assert_eq!(told.contains(",\"originalB64\":"), !in_job, "{told}");
+            let found = !payload.is_empty() && json.windows(payload.len()).any(|part| part == payload);
+            assert!(found || !in_job, "{told}");
         }
-        let tombstone = Original::of(None);
-        assert!(tombstone.job.is_none() && tombstone.b64.is_none());
+        let tombstone = letter(None);
+        assert_eq!(DeadLetter::parse(&tombstone.to_json()).unwrap(), tombstone);
+    }
+
+    #[test]
+    fn a_reader_of_json_needs_to_know_nothing_of_this() {
+        let json = letter(Some(b" {\"jobId\":\"a\"}\n")).to_json();
+        let value: serde_json::Value = serde_json::from_slice(&json).unwrap();
+        assert_eq!((&value["job"]["jobId"], &value["attempt"]), (&"a".into(), &1.into()));
+        assert_eq!(value["originalTopic"], "odd \",\"job\":1");
     }
 }
