@@ -64,7 +64,9 @@ pub struct Tailed {
 pub struct Tail {
     consumer: Option<BaseConsumer<Listener>>,
     topic: Arc<str>,
-    /// Where each partition ended when last asked, until reading has come so far.
+    /// Where each partition ended at opening.
+    ends: BTreeMap<i32, i64>,
+    /// The same, of those where reading has not come so far.
     behind: BTreeMap<i32, i64>,
 }
 
@@ -90,7 +92,7 @@ impl Tail {
         let topic = config.topic.as_str();
         let partitions = asking.partitions(topic, config.create_topic)?;
         let mut list = TopicPartitionList::new();
-        let mut behind = BTreeMap::new();
+        let (mut ends, mut behind) = (BTreeMap::new(), BTreeMap::new());
         for id in 0..partitions {
             let action = format!("tell the offsets of {topic}");
             let (low, high) = asking.until_answered(&action, |consumer, wait| {
@@ -104,6 +106,7 @@ impl Tail {
                 Start::Beginning => low,
                 Start::End => high,
             };
+            ends.insert(id, high);
             if start < high {
                 behind.insert(id, high);
             }
@@ -117,6 +120,7 @@ impl Tail {
         Ok(Self {
             consumer: Some(consumer),
             topic: topic.into(),
+            ends,
             behind,
         })
     }
@@ -170,6 +174,15 @@ impl Tail {
     #[must_use]
     pub fn at_end(&self) -> bool {
         self.behind.is_empty()
+    }
+
+    /// Whether a record was in the topic at opening. Newer ones may come before [`Tail::at_end`], from partitions that
+    /// have been read to their ends while others have not.
+    #[must_use]
+    pub fn is_of_opening(&self, tailed: &Tailed) -> bool {
+        let delivery = &tailed.delivery;
+        let end = self.ends.get(&delivery.partition.id);
+        end.is_some_and(|end| delivery.offset < *end)
     }
 
     /// The last trouble with the brokers, to say why nothing comes.

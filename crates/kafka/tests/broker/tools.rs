@@ -114,6 +114,25 @@ fn a_record_too_large_is_refused_with_its_topic() {
 }
 
 #[test]
+fn a_tail_tells_what_was_there_at_opening_from_what_came_since() {
+    let broker = EmbeddedBroker::start(&[("stt.jobs.dlq", 1)]).unwrap();
+    let connection = connection(&broker);
+    let producer = producer(&connection);
+    producer.produce("stt.jobs.dlq", b"", b"old", &[]).unwrap();
+    let config = TailConfig {
+        start: Start::Beginning,
+        ..TailConfig::new("stt.jobs.dlq")
+    };
+    let mut tail = Tail::open(&connection, &config).unwrap();
+    producer.produce("stt.jobs.dlq", b"", b"new", &[]).unwrap();
+    for (payload, is_of_opening) in [(b"old", true), (b"new", false)] {
+        let tailed = tail.next(seconds(10)).unwrap().unwrap();
+        assert_eq!(tailed.delivery.payload.as_deref(), Some(&payload[..]));
+        assert_eq!((tail.is_of_opening(&tailed), tail.at_end()), (is_of_opening, true));
+    }
+}
+
+#[test]
 fn a_tail_from_the_end_sees_what_comes_after_opening_and_nothing_before() {
     let broker = EmbeddedBroker::start(&[("stt.results", 3)]).unwrap();
     let connection = connection(&broker);
