@@ -3,7 +3,8 @@
 use unicode_width::UnicodeWidthStr as _;
 
 /// Text on one line: white space of any kind is a space, and what would command a terminal is shown as `�`.
-pub(crate) fn one_line(text: &str) -> String {
+#[must_use]
+pub fn one_line(text: &str) -> String {
     let plain = |char: char| match char {
         char if char.is_whitespace() => ' ',
         char if char.is_control() => char::REPLACEMENT_CHARACTER,

@@ -17,6 +17,10 @@ pub enum Exit {
     JobFailed,
     /// The result has nothing that subtitles could be made of. Code 4.
     NoSubtitles,
+    /// A message was not what its topic holds. Code 4.
+    Unreadable,
+    /// This signal asked to end before all was done. Code 128 and its number.
+    Signalled(u8),
 }
 
 /// Why a tool could not do what it was asked to.
@@ -50,7 +54,8 @@ impl Exit {
         match self {
             Self::Done => 0,
             Self::TimedOut => 3,
-            Self::JobFailed | Self::NoSubtitles => 4,
+            Self::JobFailed | Self::NoSubtitles | Self::Unreadable => 4,
+            Self::Signalled(signal) => 128_u8.saturating_add(signal),
         }
     }
 }
@@ -115,7 +120,14 @@ mod tests {
         ] {
             assert_eq!(failure.code(), code, "{failure}");
         }
-        let exits = [Exit::Done, Exit::TimedOut, Exit::JobFailed, Exit::NoSubtitles];
-        assert_eq!(exits.map(Exit::code), [0, 3, 4, 4]);
+        let exits = [
+            Exit::Done,
+            Exit::TimedOut,
+            Exit::JobFailed,
+            Exit::NoSubtitles,
+            Exit::Unreadable,
+            Exit::Signalled(2),
+        ];
+        assert_eq!(exits.map(Exit::code), [0, 3, 4, 4, 4, 130]);
     }
 }

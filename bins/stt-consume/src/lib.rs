@@ -25,6 +25,7 @@ mod options;
 mod show;
 mod subtitles;
 
+pub use column::one_line;
 pub use exit::{Exit, Failure, note, report, say};
 pub use follow::{Followed, follow, trouble};
 pub use message::{JobId, Kind, Message, Report};

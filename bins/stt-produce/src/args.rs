@@ -8,6 +8,7 @@ use stt_consume::{Brokers, Failure, Format, seconds, text};
 
 use crate::address::Address;
 use crate::job::Given;
+use crate::replay_args::{ReplayFlags, ReplayOptions};
 
 pub(crate) const HELP: &str = include_str!("help.txt");
 
@@ -17,6 +18,7 @@ pub(crate) enum Command {
     Help,
     Version,
     Produce(Box<Options>),
+    Replay(ReplayOptions),
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -58,6 +60,7 @@ struct Raw {
     format: Option<Format>,
     address: Option<Address>,
     advertised_host: Option<String>,
+    replay: ReplayFlags,
     brokers: Brokers,
 }
 
@@ -82,19 +85,52 @@ pub(crate) fn parse(mut parser: Parser) -> Result<Command, Failure> {
             Arg::Long("advertised-host") => raw.advertised_host = Some(text(&mut parser)?),
             Arg::Long(name) => {
                 let name = name.to_owned();
-                if !raw.brokers.take(&name, &mut parser)? {
+                if !raw.brokers.take(&name, &mut parser)? && !raw.replay.take(&name, &mut parser)? {
                     return Err(Arg::Long(&name).unexpected().into());
                 }
             }
             other => return Err(other.unexpected().into()),
         }
     }
-    raw.into_options()
-        .map(|options| Command::Produce(Box::new(options)))
-        .map_err(|rule| Failure::Arguments(rule.to_owned()))
+    raw.into_command().map_err(Failure::Arguments)
 }
 
 impl Raw {
+    fn into_command(self) -> Result<Command, String> {
+        if self.replay.replay {
+            return match self.of_jobs() {
+                Some(option) => Err(format!(
+                    "--replay-dlq sends jobs as they were: {option} does not go with it"
+                )),
+                None => Ok(Command::Replay(self.replay.into_options(self.timeout, self.brokers))),
+            };
+        }
+        if self.replay.choose() {
+            return Err("--error-code, --since, --limit and --dry-run go with --replay-dlq".to_owned());
+        }
+        let options = self.into_options()?;
+        Ok(Command::Produce(Box::new(options)))
+    }
+
+    /// An option that was given and is about new jobs.
+    fn of_jobs(&self) -> Option<&'static str> {
+        let given = [
+            ("--audio-url", self.url.is_some()),
+            ("--audio-file", !self.files.is_empty()),
+            ("--jsonl", self.jsonl.is_some()),
+            ("--language-hint", self.given.language_hint.is_some()),
+            ("--job-id", self.given.job_id.is_some()),
+            ("--task-id", self.given.task_id.is_some()),
+            ("--correlation-id", self.given.correlation_id.is_some()),
+            ("--no-validate", self.no_validate),
+            ("--wait", self.wait),
+            ("--format", self.format.is_some()),
+            ("--serve-address", self.address.is_some()),
+            ("--advertised-host", self.advertised_host.is_some()),
+        ];
+        given.iter().find(|(_, given)| *given).map(|(option, _)| *option)
+    }
+
     fn into_options(self) -> Result<Options, &'static str> {
         let serves = !self.files.is_empty();
         if !serves && (self.address.is_some() || self.advertised_host.is_some()) {
@@ -125,7 +161,7 @@ impl Raw {
                     advertised_host,
                 }
             }
-            _ => return Err("needs one of --audio-url, --audio-file and --jsonl"),
+            _ => return Err("needs one of --audio-url, --audio-file, --jsonl and --replay-dlq"),
         };
         Ok(Options {
             audio,
@@ -142,6 +178,7 @@ impl Raw {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::replay_args::Since;
 
     fn parse(args: &str) -> Result<Command, String> {
         super::parse(Parser::from_args(args.split_whitespace())).map_err(|failure| failure.to_string())
@@ -157,7 +194,7 @@ mod tests {
     #[test]
     fn what_does_not_go_together_is_told() {
         for (args, told) in [
-            ("", "needs one of --audio-url, --audio-file and --jsonl"),
+            ("", "needs one of --audio-url, --audio-file, --jsonl and --replay-dlq"),
             ("--audio-url https://h/a --jsonl -", "needs one of"),
             ("--audio-url https://h/a --audio-file a", "needs one of"),
             ("--audio-file a --jsonl -", "needs one of"),
@@ -172,12 +209,63 @@ mod tests {
             ("--jsonl - --timeout soon", "must be a number of seconds above 0"),
             ("--jsonl", "missing argument for option '--jsonl'"),
             ("--audio-file a --serve-address h:x", "must be HOST or HOST:PORT"),
+            ("--audio-url https://h/a --limit 1", "go with --replay-dlq"),
+            ("--dry-run", "go with --replay-dlq"),
+            ("--replay-dlq --limit 0", "must be a whole number above 0"),
+            ("--replay-dlq --since soon", "must be a time, as"),
+            (
+                "--replay-dlq --error-code NEW",
+                "\"NEW\" is no error code; those are INVALID_JSON,",
+            ),
             ("https://h/a", "unexpected argument"),
             ("--url https://h/a", "invalid option '--url'"),
         ] {
             let error = parse(args).unwrap_err();
             assert!(error.contains(told), "{args}: {error}");
         }
+    }
+
+    #[test]
+    fn what_is_about_new_jobs_does_not_go_with_old_ones() {
+        for option in [
+            "--audio-url https://h/a",
+            "--audio-file a",
+            "--jsonl -",
+            "--language-hint hi",
+            "--job-id j",
+            "--task-id t",
+            "--correlation-id c",
+            "--no-validate",
+            "--wait",
+            "--format json",
+            "--serve-address h",
+            "--advertised-host h",
+        ] {
+            let error = parse(&format!("{option} --replay-dlq")).unwrap_err();
+            let name = option.split(' ').next().unwrap();
+            assert!(error.ends_with(&format!(": {name} does not go with it")), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_replay_is_of_all_letters_or_of_some() {
+        let replay = |args: &str| match parse(args) {
+            Ok(Command::Replay(options)) => options,
+            other => panic!("{args}: {other:?}"),
+        };
+        let all = replay("--replay-dlq");
+        assert_eq!((all.codes.len(), all.since, all.limit), (0, None, None));
+        assert_eq!((all.dry_run, all.timeout), (false, None));
+        let some = replay(
+            "--replay-dlq --error-code AUDIO_EMPTY,SSRF_BLOCKED --error-code AUDIO_TOO_LONG --since 2h --limit 3 --dry-run --timeout 9",
+        );
+        let codes: Vec<_> = some.codes.iter().map(|code| code.as_str()).collect();
+        assert_eq!(codes, ["AUDIO_EMPTY", "SSRF_BLOCKED", "AUDIO_TOO_LONG"]);
+        assert_eq!(some.since, Some(Since::Ago(Duration::from_secs(7200))));
+        assert_eq!(
+            (some.limit, some.dry_run, some.timeout),
+            (Some(3), true, Some(Duration::from_secs(9)))
+        );
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Publishes jobs, and waits for their results when asked to.
+//! Publishes jobs, and waits for their results when asked to. Puts the jobs of dead letters back.
 
 mod address;
 mod args;
@@ -7,8 +7,13 @@ mod jsonl;
 mod pending;
 mod prepare;
 mod publish;
+mod replay;
+mod replay_args;
+mod resend;
 mod serve;
+mod signals;
 mod site;
+mod tally;
 mod wait;
 
 use std::process::ExitCode;
@@ -17,6 +22,7 @@ use std::time::{Duration, Instant};
 use args::{Command, Options};
 use prepare::prepare;
 use publish::publish;
+use replay::replay;
 use stt_consume::{Brokers, Exit, Failure, report, say};
 use stt_kafka::{Connection, JobProducer, ProducerConfig, Tail, TailConfig};
 use stt_settings::{Environment, KafkaSettings};
@@ -33,6 +39,10 @@ fn run() -> Result<Exit, Failure> {
         Command::Help => say(args::HELP),
         Command::Version => say(concat!("stt-produce ", env!("CARGO_PKG_VERSION"), "\n")),
         Command::Produce(options) => produce(&options),
+        Command::Replay(options) => {
+            let settings = options.brokers.settings(&Environment::of_process())?;
+            replay(&options, &settings, &connection(&settings))
+        }
     }
 }
 

@@ -25,10 +25,10 @@ pub(crate) fn publish(producer: &JobProducer, topic: &str, jobs: &[Outgoing], wa
     Ok(())
 }
 
-/// Prints an id. That nobody reads it is no reason to leave the rest of the jobs unpublished.
-fn print(id: &str) -> io::Result<()> {
+/// Prints a line. That nobody reads it is no reason to leave the rest of the jobs unpublished.
+pub(crate) fn print(line: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
-    match writeln!(out, "{id}").and_then(|()| out.flush()) {
+    match writeln!(out, "{line}").and_then(|()| out.flush()) {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
         printed => printed,
     }
