@@ -1,14 +1,18 @@
-//! Kafka at the start: the broker inside this process, if asked for, and whether the brokers have what is needed.
+//! Kafka at the start: the broker inside this process, if asked for, whether the brokers have what is needed, and how
+//! outcomes will go to them.
 
 use std::io::Write as _;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use stt_core::{Clock as _, SystemClock};
-use stt_kafka::{Connection, EmbeddedBroker, probe};
+use stt_kafka::{ClientError, Connection, EmbeddedBroker, KafkaPublish, KafkaSource, KafkaTransact, probe};
+use stt_pipeline::Publishing;
 
 use crate::address_file::AddressFile;
 use crate::args::Options;
 use crate::error::Error;
+use crate::plan::Plan;
 
 /// Partitions of each topic of the embedded broker.
 const PARTITIONS: i32 = 3;
@@ -77,6 +81,23 @@ pub(crate) fn wait_for(connection: &Connection, topics: &[String], timeout: Dura
         SystemClock.sleep(LOOK_EVERY);
         // They have answered before; the last look gets a second, however little is left.
         wait = deadline.saturating_duration_since(Instant::now()).max(LOOK_EVERY);
+    }
+}
+
+/// How outcomes leave: each by itself, or in transactions with the offsets.
+pub(crate) fn publishing(plan: &Plan, source: &KafkaSource) -> Result<Publishing, ClientError> {
+    let connection = plan.connection();
+    match plan.transact() {
+        Some(config) => {
+            log::info!("exactly once, in transactions of {}", config.transactional_id);
+            let membership = source.membership().expect("the source was opened just now");
+            let transact = KafkaTransact::new(&connection, config, membership)?;
+            Ok(Publishing::ExactlyOnce(Box::new(transact)))
+        }
+        None => {
+            let publish = KafkaPublish::new(&connection, plan.publish())?;
+            Ok(Publishing::AtLeastOnce(Arc::new(publish)))
+        }
     }
 }
 

@@ -2,11 +2,12 @@
 
 use std::fmt::Write as _;
 use std::path::Path;
+use std::time::Duration;
 
 use stt_audio::{AddressRule, DecodeConfig, FetchConfig};
 use stt_core::{Backoff, DetailLevel, Limits};
 use stt_hub::HubConfig;
-use stt_kafka::{Connection, PublishConfig, SourceConfig};
+use stt_kafka::{Connection, PublishConfig, SourceConfig, TransactConfig};
 use stt_settings::{
     Device, Environment, Problem, Problems, TranscriptionSettings, WorkerSettings, kafka_conf_variable,
 };
@@ -62,6 +63,15 @@ impl Plan {
         ]
     }
 
+    /// An operator's `session.timeout.ms`, or the default.
+    fn session_timeout(&self) -> Duration {
+        let text = self.settings.kafka.properties.get("session.timeout.ms");
+        let millis = text
+            .and_then(|text| text.trim().parse().ok())
+            .map(Duration::from_millis);
+        millis.unwrap_or(SourceConfig::default().session_timeout)
+    }
+
     pub(crate) fn source(&self) -> SourceConfig {
         SourceConfig {
             group_id: self.settings.group_id.clone(),
@@ -78,6 +88,16 @@ impl Plan {
             jobs_topic,
             ..PublishConfig::default()
         }
+    }
+
+    /// How transactions are made, where they are.
+    pub(crate) fn transact(&self) -> Option<TransactConfig> {
+        let group = &self.settings.group_id;
+        let id = || format!("{group}-{:016x}", fastrand::u64(..));
+        self.settings.exactly_once.then(|| TransactConfig {
+            publish: self.publish(),
+            ..TransactConfig::new(self.settings.transactional_id.clone().unwrap_or_else(id))
+        })
     }
 
     pub(crate) fn fetch(&self, tmp_dir: &Path) -> FetchConfig {
@@ -136,6 +156,7 @@ impl Plan {
                 ..Limits::default()
             },
             detail: settings.transcription.detail,
+            session_timeout: self.session_timeout(),
             idempotency_ttl: settings.idempotency_ttl,
             idempotency_entries_max: settings.idempotency_entries_max,
             shutdown_grace: settings.shutdown_grace,

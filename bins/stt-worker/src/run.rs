@@ -5,8 +5,8 @@ use std::time::Instant;
 
 use stt_audio::{FfmpegDecode, HttpFetch};
 use stt_core::SystemClock;
-use stt_kafka::{KafkaPublish, KafkaSource};
-use stt_pipeline::{Parts, Publishing, Report, Stopping};
+use stt_kafka::KafkaSource;
+use stt_pipeline::{Parts, Report, Stopping};
 use stt_settings::Environment;
 use stt_whisper::Whisper;
 
@@ -61,9 +61,8 @@ pub(crate) fn run(mut plan: Plan, environment: &Environment, options: &Options) 
         dice: fastrand::f64,
         model_version: plan.settings.model.as_str().into(),
     };
-    let publish = KafkaPublish::new(&plan.connection(), plan.publish()).map_err(Error::Kafka)?;
-    let publishing = Publishing::AtLeastOnce(Arc::new(publish));
     let mut source = KafkaSource::new(&plan.connection(), plan.source()).map_err(Error::Kafka)?;
+    let publishing = brokers::publishing(&plan, &source).map_err(Error::Kafka)?;
     let status = health.running(Instant::now());
     log::info!(
         "taking jobs from {} as {}",

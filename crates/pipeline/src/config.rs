@@ -39,6 +39,8 @@ pub struct Config {
     pub poll_wait: Duration,
     /// Least time between two commits. Default 250 ms.
     pub commit_every: Duration,
+    /// The session of the group's members: after a longer silence, partitions may have new owners. Default 45 s.
+    pub session_timeout: Duration,
     /// Longest a job waits for the broker to know that it was begun; then it begins all the same. Default 1 s.
     pub mark_wait: Duration,
     /// How long a job is remembered after its outcome was published, so that a duplicate is not done again; none when zero.
@@ -62,6 +64,7 @@ impl Default for Config {
             detail: DetailLevel::None,
             poll_wait: Duration::from_millis(100),
             commit_every: Duration::from_millis(250),
+            session_timeout: Duration::from_secs(45),
             mark_wait: Duration::from_secs(1),
             idempotency_ttl: Duration::from_secs(3600),
             idempotency_entries_max: 10_000,

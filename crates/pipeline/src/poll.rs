@@ -91,6 +91,7 @@ pub fn run(
         parts: parts.clone(),
         outlet,
         limits: config.limits.clone(),
+        session_timeout: config.session_timeout,
         detail: config.detail,
         status: Arc::clone(status),
         closing: closing.clone(),
@@ -212,7 +213,7 @@ impl Poll<'_> {
     /// One turn: whatever is due, then at most one event of the source.
     fn turn(&mut self) -> Result<(), SourceError> {
         let now = self.now();
-        self.status.polled(now);
+        self.status.polled(now, self.config.session_timeout);
         while let Ok(done) = self.done.try_recv() {
             self.ended(done);
         }

@@ -11,6 +11,8 @@ pub struct Status(Mutex<Inner>);
 #[derive(Debug)]
 struct Inner {
     polled: Instant,
+    /// Until when it is not known whether a silence cost the partitions.
+    unsure_until: Option<Instant>,
     joined: bool,
     draining: bool,
     /// What each worker waits for that is not its job's fault, and since when.
@@ -42,11 +44,15 @@ impl Status {
     /// A wait longer than this makes the worker not ready.
     pub const BLOCKED_AFTER: Duration = Duration::from_secs(3);
 
+    /// How long nothing is published after a silence longer than the session. Kafka's heartbeats go every 3 s.
+    const UNSURE: Duration = Duration::from_secs(4);
+
     /// The status of a pipeline that starts at `now`.
     #[must_use]
     pub fn new(now: Instant) -> Self {
         Self(Mutex::new(Inner {
             polled: now,
+            unsure_until: None,
             joined: false,
             draining: false,
             blocked: BTreeMap::new(),
@@ -78,8 +84,21 @@ impl Status {
         }
     }
 
-    pub(crate) fn polled(&self, now: Instant) {
-        self.lock().polled = now;
+    /// The poll thread polls. After a silence longer than its session, others may own the partitions: whether they do, the
+    /// broker tells within a heartbeat or two.
+    pub(crate) fn polled(&self, now: Instant, session_timeout: Duration) {
+        let mut inner = self.lock();
+        if now.saturating_duration_since(inner.polled) >= session_timeout {
+            inner.unsure_until = Some(now + Self::UNSURE);
+        }
+        inner.polled = now;
+    }
+
+    /// Whether the partitions may have new owners without our knowing.
+    pub(crate) fn is_unsure(&self, now: Instant, session_timeout: Duration) -> bool {
+        let inner = self.lock();
+        now.saturating_duration_since(inner.polled) >= session_timeout
+            || inner.unsure_until.is_some_and(|until| now < until)
     }
 
     pub(crate) fn joined(&self) {
@@ -128,5 +147,21 @@ mod tests {
         status.draining();
         assert_eq!(status.ready(later(4)), Err(NotReady::Draining));
         assert_eq!(status.silence(later(7)), Duration::from_secs(7));
+    }
+
+    #[test]
+    fn after_a_silence_longer_than_the_session_nothing_is_sure_for_a_while() {
+        let start = Instant::now();
+        let status = Status::new(start);
+        let (later, session) = (|sec| start + Duration::from_secs(sec), Duration::from_secs(10));
+        status.polled(later(9), session);
+        assert!(!status.is_unsure(later(18), session));
+        assert!(
+            status.is_unsure(later(19), session),
+            "the machine slept, and nobody polled yet"
+        );
+        status.polled(later(30), session);
+        assert!(status.is_unsure(later(33), session), "the broker had no time to answer");
+        assert!(!status.is_unsure(later(34), session));
     }
 }

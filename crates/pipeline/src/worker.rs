@@ -21,6 +21,7 @@ pub(crate) struct Worker {
     pub parts: Parts,
     pub outlet: Outlet,
     pub limits: Limits,
+    pub session_timeout: Duration,
     pub detail: DetailLevel,
     pub status: Arc<Status>,
     /// Raised when jobs that nobody has begun are to be left for other workers.
@@ -115,6 +116,9 @@ impl Worker {
         }
     }
 }
+
+/// How often a waiting worker looks whether it is wanted still.
+const TICK: Duration = Duration::from_millis(100);
 
 /// What a worker has in hand while it works on one job.
 struct Hands<'a> {
@@ -211,6 +215,7 @@ impl<'a> Hands<'a> {
     }
 
     fn publish(&mut self, outcome: &mut Option<Outcome>, sent: &mut Option<Sent>) -> Event {
+        self.until_sure();
         if self.wanted.publish.is_cancelled() {
             return Event::Cancelled;
         }
@@ -239,6 +244,15 @@ impl<'a> Hands<'a> {
         }
     }
 
+    /// A process that slept (SIGSTOP, a hung machine) may have lost its partitions and not know it: what it has done meanwhile,
+    /// others have done, too.
+    fn until_sure(&self) {
+        let (clock, session) = (&self.worker.parts.clock, self.worker.session_timeout);
+        while self.worker.status.is_unsure(clock.now(), session) && !self.wanted.publish.is_cancelled() {
+            clock.sleep(TICK);
+        }
+    }
+
     /// What was found for good, of a job that is left before it could be published.
     fn finding(&mut self) -> Option<Finding> {
         let verdict = self
@@ -258,7 +272,7 @@ impl<'a> Hands<'a> {
             if left.is_zero() {
                 return Event::Done;
             }
-            clock.sleep(left.min(Duration::from_millis(100)));
+            clock.sleep(left.min(TICK));
         }
         Event::Cancelled
     }

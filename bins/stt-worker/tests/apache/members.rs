@@ -67,7 +67,8 @@ fn of_two_with_the_same_name_the_elder_ends() {
 #[test]
 fn a_member_that_slept_through_its_session_takes_nothing_back() {
     let story = Story::new("sleeper", 1);
-    let mut sleeper = story.worker(&[]);
+    // However long it sleeps, its download does not end by timeout: that would be published as a retry.
+    let mut sleeper = story.worker(&[("AUDIO_DOWNLOAD_TIMEOUT", "600")]);
     sleeper.says("partitions assigned: ");
     story.site.close();
     story.produce(0..4);

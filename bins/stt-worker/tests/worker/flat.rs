@@ -5,6 +5,7 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
+use stt_core::{Clock as _, SystemClock};
 use stt_kafka::{Connection, EmbeddedBroker, JobProducer, ProducerConfig, committed_offsets};
 
 use crate::place::{Place, id, job, serve};
@@ -49,7 +50,7 @@ fn until_passed(connection: &Connection, count: i64) {
             return;
         }
         assert!(began.elapsed() < PATIENCE, "only {passed} of {count} passed");
-        std::thread::sleep(Duration::from_millis(200));
+        SystemClock.sleep(Duration::from_millis(200));
     }
 }
 

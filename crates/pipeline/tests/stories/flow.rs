@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use stt_core::{Clock, DetailLevel, ErrorCode, Failure, Fault, Header, SystemClock};
-use stt_pipeline::{Config, NotReady};
+use stt_pipeline::{Config, NotReady, Status};
 use stt_testkit::{MemoryBroker, Role, Script};
 
 use crate::support::{job, ok, start, transient};
@@ -153,7 +153,7 @@ fn an_outcome_that_the_broker_refuses_is_held_and_nothing_is_passed() {
 #[test]
 fn an_outcome_that_is_refused_at_once_again_and_again_costs_readiness_until_it_is_taken() {
     let broker = MemoryBroker::default();
-    broker.produce(None, JOB.as_bytes(), vec![]);
+    broker.produce(None, &job(1), vec![]);
     let denied = || Failure::worker_local(ErrorCode::PublishFailed, "may not write to stt.results");
     broker.refuse([denied(), denied(), denied(), denied()]);
     let rig = start(&broker, ok(), ok(), |_| ());
