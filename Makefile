@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .ONESHELL:
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help demo build test fmt lint docs layers fixtures deny deps rust kafka test-kafka java
+.PHONY: help demo build test fmt lint docs layers fixtures deny deps rust kafka test-kafka chaos java
 
 CARGO ?= cargo
 # One profile for everything: the native libraries compile once, for minutes.
@@ -49,6 +49,12 @@ kafka: rust java ## A local Apache Kafka with the worker's topics, on KAFKA_PORT
 
 test-kafka: rust java ## The tests that need a real Kafka: an Apache Kafka on loopback, fetched by Maven
 	$(CARGO) test $(FLAGS) --workspace --test apache
+
+chaos: rust java ## Workers on a real Kafka while they and it die: JOBS (1000) KILLS (30) SEED (any) GUARANTEE (at-least-once)
+	$(CARGO) build $(FLAGS) --workspace --bin stt-chaos
+	target=$$($(CARGO) metadata --format-version 1 --no-deps --locked | sed -E 's/.*"target_directory":"([^"]*)".*/\1/')
+	exec "$$target/release/stt-chaos" $(if $(JOBS),--jobs $(JOBS)) $(if $(KILLS),--kills $(KILLS)) \
+	  $(if $(SEED),--seed $(SEED)) $(if $(GUARANTEE),--guarantee $(GUARANTEE))
 
 fmt: rust ## Format the code
 	$(CARGO) fmt --all

@@ -1,0 +1,79 @@
+//! What became of each worker process.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+/// Every process that there was, by its name, with what was done to it or what it did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct History {
+    lives: BTreeMap<String, Vec<Turn>>,
+    hits: BTreeMap<usize, usize>,
+    /// What should not have happened, as sentences.
+    pub(crate) faults: Vec<String>,
+}
+
+/// A turn in the life of a process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Turn {
+    /// It was killed.
+    Killed,
+    /// A poisonous job ended it.
+    Poisoned,
+    /// It was frozen for longer than its session.
+    Frozen,
+    /// It was asked to leave, and left.
+    Left,
+    /// It ended because another one has its place, or its own time was over, as the frozen do in transactions.
+    Fenced,
+}
+
+impl fmt::Display for Turn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Killed => "killed",
+            Self::Poisoned => "poisoned",
+            Self::Frozen => "frozen",
+            Self::Left => "left",
+            Self::Fenced => "fenced",
+        })
+    }
+}
+
+impl History {
+    pub(crate) fn began(&mut self, name: &str) {
+        self.lives.entry(name.to_owned()).or_default();
+    }
+
+    pub(crate) fn turned(&mut self, name: &str, turn: Turn) {
+        self.lives.entry(name.to_owned()).or_default().push(turn);
+    }
+
+    pub(crate) fn turns(&self, name: &str) -> &[Turn] {
+        self.lives.get(name).map_or(&[], Vec::as_slice)
+    }
+
+    pub(crate) fn did(&self, name: &str, turn: Turn) -> bool {
+        self.turns(name).contains(&turn)
+    }
+
+    /// How often there was such a turn.
+    pub(crate) fn count(&self, turn: Turn) -> usize {
+        self.lives.values().flatten().filter(|other| **other == turn).count()
+    }
+
+    pub(crate) fn processes(&self) -> usize {
+        self.lives.len()
+    }
+
+    /// A process was killed or frozen that had begun these jobs last: it may have had them in hand.
+    pub(crate) fn struck_with(&mut self, jobs: impl IntoIterator<Item = usize>) {
+        for job in jobs {
+            *self.hits.entry(job).or_default() += 1;
+        }
+    }
+
+    /// How often a job may have been in hand when its process was killed or frozen.
+    pub(crate) fn hits(&self, job: usize) -> usize {
+        self.hits.get(&job).copied().unwrap_or_default()
+    }
+}

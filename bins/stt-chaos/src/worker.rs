@@ -1,0 +1,126 @@
+//! The other role: a worker, real but for its engine.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal};
+use signal_hook::consts::SIGTERM;
+use signal_hook::iterator::Signals;
+use stt_core::{Clock as _, Limits, SystemClock};
+use stt_kafka::{Connection, KafkaPublish, KafkaSource, PublishConfig, SourceConfig};
+use stt_pipeline::{Config, Parts, Publishing, Status, Stopping};
+
+use crate::engine::Engine;
+use crate::guarantee::Guarantee;
+use crate::trouble::{Trouble, failed};
+
+/// What a worker is told by the conductor.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Role {
+    /// Where Kafka is.
+    pub(crate) servers: String,
+    /// Its place; one who takes it over is the same to Kafka's transactions.
+    pub(crate) slot: usize,
+    /// Which of those in that place, as in `2.5`: the `modelVersion` of its results.
+    pub(crate) name: String,
+    /// For the engine.
+    pub(crate) tried: PathBuf,
+    pub(crate) guarantee: Guarantee,
+    /// The conductor's process id.
+    pub(crate) parent: i32,
+}
+
+/// Silence after which a worker's partitions go to others. Short, as every death costs the group so long: until it is over,
+/// the broker answers none of the others' commits.
+pub(crate) const SESSION: Duration = Duration::from_secs(4);
+/// Workers learn by heartbeat that the group is rebalancing.
+const HEARTBEAT_MS: &str = "500";
+/// What a worker has for its running jobs, and for each of its last steps, when it is asked to stop.
+pub(crate) const GRACE: Duration = Duration::from_secs(5);
+pub(crate) const LEAVE_WAIT: Duration = Duration::from_secs(3);
+/// Jobs at once in one worker.
+pub(crate) const CONCURRENCY: usize = 2;
+/// Tries of a job, and deaths of workers by its hand.
+pub(crate) const ATTEMPTS_MAX: u32 = 3;
+
+/// Works until SIGTERM.
+pub(crate) fn run(role: &Role) -> Result<(), Trouble> {
+    env_logger::Builder::new()
+        .filter_level(log::LevelFilter::Info)
+        .format_timestamp_millis()
+        .init();
+    end_with_parent(role.parent)?;
+    let stopping = Stopping::default();
+    stop_on_sigterm(&stopping)?;
+    let mut connection = Connection::new(&role.servers);
+    let heartbeat = ("heartbeat.interval.ms".to_owned(), HEARTBEAT_MS.to_owned());
+    connection.properties.extend([heartbeat]);
+    let source = SourceConfig {
+        session_timeout: SESSION,
+        ..SourceConfig::default()
+    };
+    let mut source = KafkaSource::new(&connection, source).map_err(failed("cannot join"))?;
+    let publishing = publishing(role, &connection)?;
+    let engine = Arc::new(Engine {
+        tried: role.tried.clone(),
+    });
+    let parts = Parts {
+        fetch: engine.clone(),
+        decode: engine.clone(),
+        transcribe: engine,
+        clock: Arc::new(SystemClock),
+        dice: fastrand::f64,
+        model_version: role.name.as_str().into(),
+    };
+    let config = Config {
+        concurrency: CONCURRENCY,
+        limits: Limits {
+            attempts_max: ATTEMPTS_MAX,
+            ..Limits::default()
+        },
+        shutdown_grace: GRACE,
+        leave_wait: LEAVE_WAIT,
+        ..Config::default()
+    };
+    let status = Arc::new(Status::new(SystemClock.now()));
+    let report = stt_pipeline::run(&mut source, publishing, &parts, &config, &status, &stopping);
+    log::info!("ended: {report:?}");
+    report.map(drop).map_err(failed("the pipeline ended"))
+}
+
+fn publishing(role: &Role, connection: &Connection) -> Result<Publishing, Trouble> {
+    match role.guarantee {
+        Guarantee::AtLeastOnce => {
+            let publish = KafkaPublish::new(connection, PublishConfig::default());
+            let publish = publish.map_err(failed("cannot publish"))?;
+            Ok(Publishing::AtLeastOnce(Arc::new(publish)))
+        }
+        Guarantee::ExactlyOnce => Err(Trouble::new("there is no exactly-once publishing in stt-kafka yet")),
+    }
+}
+
+/// The kernel ends this process with the conductor, also while it is frozen.
+fn end_with_parent(parent: i32) -> Result<(), Trouble> {
+    rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).map_err(failed("prctl"))?;
+    // It may have ended before the line above, and then no signal would come.
+    let now = rustix::process::getppid().map_or(0, Pid::as_raw_pid);
+    if now == parent {
+        Ok(())
+    } else {
+        Err(Trouble::new("the conductor is gone"))
+    }
+}
+
+fn stop_on_sigterm(stopping: &Stopping) -> Result<(), Trouble> {
+    let mut signals = Signals::new([SIGTERM]).map_err(failed("cannot listen to signals"))?;
+    let stopping = stopping.clone();
+    let wait = move || {
+        for _ in signals.forever() {
+            log::info!("asked to stop");
+            stopping.stop();
+        }
+    };
+    let thread = std::thread::Builder::new().name("signals".to_owned());
+    thread.spawn(wait).map(drop).map_err(failed("cannot start a thread"))
+}
