@@ -86,7 +86,7 @@ impl Tally {
     }
 
     fn letter(&mut self, delivery: &Delivery) {
-        match serde_json::from_slice::<DeadLetter>(delivery.payload.as_deref().unwrap_or_default()) {
+        match DeadLetter::parse(delivery.payload.as_deref().unwrap_or_default()) {
             Ok(letter) => self.letters.entry(key(delivery)).or_default().push(Letter {
                 code: letter.error_code,
                 attempt: letter.attempt,

@@ -8,7 +8,9 @@ use rustix::process::{Pid, Signal};
 use signal_hook::consts::SIGTERM;
 use signal_hook::iterator::Signals;
 use stt_core::{Clock as _, Limits, SystemClock};
-use stt_kafka::{Connection, KafkaPublish, KafkaSource, PublishConfig, SourceConfig};
+use stt_kafka::{
+    Connection, KafkaPublish, KafkaSource, KafkaTransact, Membership, PublishConfig, SourceConfig, TransactConfig,
+};
 use stt_pipeline::{Config, Parts, Publishing, Status, Stopping};
 
 use crate::engine::Engine;
@@ -39,6 +41,9 @@ const HEARTBEAT_MS: &str = "500";
 /// What a worker has for its running jobs, and for each of its last steps, when it is asked to stop.
 pub(crate) const GRACE: Duration = Duration::from_secs(5);
 pub(crate) const LEAVE_WAIT: Duration = Duration::from_secs(3);
+/// How long the broker leaves a transaction open. Longer than it is ever away itself: a producer whose transaction ran out
+/// meanwhile would have to end. What the dead leave open, those who take their places end at once.
+const TRANSACTION: Duration = Duration::from_secs(60);
 /// Jobs at once in one worker.
 pub(crate) const CONCURRENCY: usize = 2;
 /// Tries of a job, and deaths of workers by its hand.
@@ -61,7 +66,8 @@ pub(crate) fn run(role: &Role) -> Result<(), Trouble> {
         ..SourceConfig::default()
     };
     let mut source = KafkaSource::new(&connection, source).map_err(failed("cannot join"))?;
-    let publishing = publishing(role, &connection)?;
+    let membership = source.membership().ok_or_else(|| Trouble::new("not a member"))?;
+    let publishing = publishing(role, &connection, membership)?;
     let engine = Arc::new(Engine {
         tried: role.tried.clone(),
     });
@@ -89,14 +95,22 @@ pub(crate) fn run(role: &Role) -> Result<(), Trouble> {
     report.map(drop).map_err(failed("the pipeline ended"))
 }
 
-fn publishing(role: &Role, connection: &Connection) -> Result<Publishing, Trouble> {
+fn publishing(role: &Role, connection: &Connection, membership: Membership) -> Result<Publishing, Trouble> {
     match role.guarantee {
         Guarantee::AtLeastOnce => {
             let publish = KafkaPublish::new(connection, PublishConfig::default());
             let publish = publish.map_err(failed("cannot publish"))?;
             Ok(Publishing::AtLeastOnce(Arc::new(publish)))
         }
-        Guarantee::ExactlyOnce => Err(Trouble::new("there is no exactly-once publishing in stt-kafka yet")),
+        Guarantee::ExactlyOnce => {
+            let config = TransactConfig {
+                timeout: TRANSACTION,
+                ..TransactConfig::new(format!("stt-chaos-{}", role.slot))
+            };
+            let transact = KafkaTransact::new(connection, config, membership);
+            let transact = transact.map_err(failed("cannot publish in transactions"))?;
+            Ok(Publishing::ExactlyOnce(Box::new(transact)))
+        }
     }
 }
 
