@@ -72,6 +72,8 @@ pub enum BrokerError {
     GroupUnauthorized,
     /// This user may not use the transactional id.
     TransactionalIdUnauthorized,
+    /// The transaction is not in a state for this.
+    InvalidTransaction,
     /// A newer producer has this one's transactional id.
     ProducerFenced,
     /// No broker coordinates it at the moment.
@@ -217,6 +219,7 @@ fn native_error(error: BrokerError) -> RDKafkaRespErr {
         BrokerError::TransactionalIdUnauthorized => {
             RDKafkaRespErr::RD_KAFKA_RESP_ERR_TRANSACTIONAL_ID_AUTHORIZATION_FAILED
         }
+        BrokerError::InvalidTransaction => RDKafkaRespErr::RD_KAFKA_RESP_ERR_INVALID_TXN_STATE,
         BrokerError::ProducerFenced => RDKafkaRespErr::RD_KAFKA_RESP_ERR_PRODUCER_FENCED,
         BrokerError::CoordinatorNotAvailable => RDKafkaRespErr::RD_KAFKA_RESP_ERR_COORDINATOR_NOT_AVAILABLE,
         BrokerError::FencedInstance => RDKafkaRespErr::RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID,

@@ -11,7 +11,6 @@ use stt_core::{Transact, Transacted, Transaction};
 
 use self::broken::Broken;
 use self::transactor::{Begun, Transactor};
-use crate::outbox::Outbox;
 use crate::{ClientError, Connection, Membership, PublishConfig};
 
 /// How a worker transacts.
@@ -48,11 +47,11 @@ impl TransactConfig {
 /// [`Transact::begin`] must be called by the thread that polls the source.
 ///
 /// A transaction costs four or five round trips, and records that lie behind it in a partition are readable only when it
-/// has ended. While the brokers are away it waits, for its timeout; then it is aborted, which waits for them again. Once
+/// has ended. While the brokers are away it waits, for its timeout; then it is aborted, which waits until they are back. Once
 /// its commit was asked for, it is asked for until the brokers say what became of it. A transaction that ends with
 /// [`stt_core::Fault::Fatal`] after that may have been committed or not; this producer is out, and whoever comes next finds
-/// in the offsets which it was. Brokers that were away for longer than the timeout put the producer of an open transaction
-/// out, too.
+/// in the offsets which it was. Brokers that were away for longer than the timeout put the producer of a transaction that was
+/// open at their end out, too.
 ///
 /// Dropping it aborts what is open, unless its commit was asked for, and waits for that up to the `flush_wait` of its
 /// configuration, and a second.
@@ -81,18 +80,11 @@ impl KafkaTransact {
             return Err(ClientError::Create(rule.to_owned()));
         }
         let drop_wait = config.publish.flush_wait;
-        let outbox = Outbox::transactional(
-            connection,
-            &config.transactional_id,
-            config.timeout,
-            config.publish.create_topics,
-            Duration::ZERO,
-        )?;
         let (begun, to_run) = mpsc::channel();
         let (end, ended) = mpsc::channel();
         let (stop, stopped) = mpsc::channel();
         let (here, gone) = mpsc::channel();
-        let transactor = Transactor::new(outbox, config, stopped);
+        let transactor = Transactor::new(connection.clone(), config, stopped)?;
         thread::Builder::new()
             .name("kafka-transact".to_owned())
             .spawn(move || {

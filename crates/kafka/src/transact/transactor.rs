@@ -14,7 +14,7 @@ use super::TransactConfig;
 use super::broken::Broken;
 use crate::outbox::{Delivered, Ear, Outbox, Outgoing};
 use crate::publish::Refusal;
-use crate::record;
+use crate::{ClientError, Connection, record};
 
 /// A transaction, and the member that it commits for, as it was when the transaction was begun; or why there was none.
 pub(super) struct Begun {
@@ -24,8 +24,9 @@ pub(super) struct Begun {
 
 /// Runs transactions. Owns the producer.
 pub(super) struct Transactor {
-    outbox: Outbox,
+    connection: Connection,
     config: TransactConfig,
+    outbox: Outbox,
     /// Closed when nobody wants to know any more.
     stop: Receiver<()>,
     dead: Option<String>,
@@ -43,45 +44,67 @@ const ODD_MAX: usize = 20;
 /// Of an abort that failed librdkafka may say that an abort is needed; so it is made again.
 const ABORT: &str = "abort a transaction";
 
+fn outbox(connection: &Connection, config: &TransactConfig) -> Result<Outbox, ClientError> {
+    Outbox::transactional(
+        connection,
+        &config.transactional_id,
+        config.timeout,
+        config.publish.create_topics,
+        Duration::ZERO,
+    )
+}
+
 impl Transactor {
-    pub(super) fn new(outbox: Outbox, config: TransactConfig, stop: Receiver<()>) -> Self {
-        Self {
-            outbox,
+    pub(super) fn new(connection: Connection, config: TransactConfig, stop: Receiver<()>) -> Result<Self, ClientError> {
+        Ok(Self {
+            outbox: outbox(&connection, &config)?,
+            connection,
             config,
             stop,
             dead: None,
-        }
+        })
     }
 
     /// Runs what is begun, until there is nobody to begin anything.
     pub(super) fn serve(mut self, begun: &Receiver<Begun>, ended: &Sender<Transacted>) {
-        match self.call("make itself known", |producer| producer.init_transactions(CALL_WAIT)) {
-            Ok(()) | Err(Broken::Stopped) => {}
-            Err(Broken::Dead(text)) => self.dead = Some(text),
-            Err(broken) => self.dead = Some(format!("{broken:?}")),
-        }
+        let known = self.make_known();
+        self.note(&known);
         while let Ok(Begun { transaction, member }) = begun.recv() {
             if self.is_stopped() {
                 return;
             }
-            let end = match self.run(&transaction, member) {
+            let run = self.run(&transaction, member);
+            self.note(&run);
+            let end = match run {
                 Ok(()) => Transacted::Committed {
                     published: transaction.outcomes.into_iter().map(Outcome::acknowledged).collect(),
                     due: transaction.due,
                 },
-                Err(broken) => {
-                    if let Broken::Dead(text) = &broken {
-                        self.dead = Some(text.clone());
-                    }
-                    broken.end(transaction)
-                }
+                Err(broken) => broken.end(transaction),
             };
             ended.send(end).ok();
         }
     }
 
+    fn note(&mut self, result: &Result<(), Broken>) {
+        if let Err(Broken::Dead(text)) = result {
+            self.dead = Some(text.clone());
+        }
+    }
+
+    /// Becomes the only producer of its name. What was left open under it is ended by that.
+    fn make_known(&self) -> Result<(), Broken> {
+        let known = self.call("make this producer known", |producer| {
+            producer.init_transactions(CALL_WAIT)
+        });
+        known.map_err(|broken| match broken {
+            Broken::Aborted(text) => Broken::Dead(text),
+            broken => broken,
+        })
+    }
+
     fn run(
-        &self,
+        &mut self,
         transaction: &Transaction,
         member: Result<Option<ConsumerGroupMetadata>, String>,
     ) -> Result<(), Broken> {
@@ -102,21 +125,35 @@ impl Transactor {
         records.sort_by_key(|(_, record)| Reverse(record.size()));
 
         self.call("begin a transaction", |producer| producer.begin_transaction())?;
-        let broken = match self.fill(&records, &transaction.due, member.as_ref()) {
-            Ok(()) => match self.call("commit a transaction", |producer| {
-                producer.commit_transaction(CALL_WAIT)
-            }) {
-                Ok(()) => return Ok(()),
-                // Nobody knows whether it still will be.
-                Err(Broken::Stopped) => return Err(Broken::Stopped),
-                Err(broken) => broken,
-            },
-            Err(broken) => broken,
-        };
+        let filled = self.fill(&records, &transaction.due, member.as_ref());
+        let Err(broken) = filled else { return self.commit() };
         if !matches!(broken, Broken::Dead(_)) {
-            self.call(ABORT, |producer| producer.abort_transaction(CALL_WAIT))?;
+            self.abort()?;
         }
         Err(broken)
+    }
+
+    fn commit(&self) -> Result<(), Broken> {
+        let committed = self.call("commit a transaction", |producer| {
+            producer.commit_transaction(CALL_WAIT)
+        });
+        if let Err(Broken::Aborted(_)) = &committed {
+            self.call(ABORT, |producer| producer.abort_transaction(CALL_WAIT))?;
+        }
+        committed
+    }
+
+    /// Ends a transaction whose commit was not asked for.
+    fn abort(&mut self) -> Result<(), Broken> {
+        let aborted = self.call(ABORT, |producer| producer.abort_transaction(CALL_WAIT));
+        // During an outage the brokers may never have heard of the transaction. librdkafka asks them to abort it all the
+        // same, is told that there is none, and takes that for the end. A new producer of the same name makes sure of it.
+        let fatal = self.outbox.producer().client().fatal_error();
+        if aborted.is_err() && fatal.is_some_and(|(code, _)| code == Code::InvalidTransactionalState) {
+            self.outbox = outbox(&self.connection, &self.config).map_err(|error| Broken::Dead(error.to_string()))?;
+            return self.make_known();
+        }
+        aborted
     }
 
     /// Everything of a transaction but its end.
@@ -212,7 +249,6 @@ impl Transactor {
 
     fn send_offsets(&self, due: &[Due], member: &ConsumerGroupMetadata) -> Result<(), Broken> {
         let list = record::commits(due).map_err(|error| Broken::Aborted(error.to_string()))?;
-        let started = Instant::now();
         loop {
             let timeout = self.config.timeout;
             let sent = self
@@ -231,7 +267,7 @@ impl Transactor {
                 let text = "this user may not commit for the workers' group in a transaction";
                 return Err(Broken::Held(text.to_owned()));
             }
-            if error.txn_requires_abort() || !error.is_retriable() || started.elapsed() >= timeout {
+            if error.txn_requires_abort() || !error.is_retriable() {
                 return Err(Broken::Aborted(error.to_string()));
             }
             self.wait()?;

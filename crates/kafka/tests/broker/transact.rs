@@ -6,113 +6,11 @@
 use std::time::{Duration, Instant};
 
 use crate::support::*;
-use stt_core::{
-    Due, ErrorCode, Failure, Fault, Outcome, OutcomeKind, Source, Ticket, Transact, Transacted, Transaction,
-};
+use crate::transactor::*;
+use stt_core::{Source, Transact, Transacted};
 use stt_kafka::{BrokerError, ClientError, Connection, EmbeddedBroker, KafkaTransact, Request, TransactConfig};
 
 const TOPICS: [(&str, i32); 3] = [("stt.jobs", 1), ("stt.results", 1), ("stt.jobs.dlq", 1)];
-
-/// What a failure comes down to.
-type Kind = (ErrorCode, Fault);
-
-const AGAIN: Kind = (ErrorCode::PublishFailed, Fault::Transient { after: None });
-const HELD: Kind = (ErrorCode::PublishFailed, Fault::WorkerLocal);
-const DEAD: Kind = (ErrorCode::PublishFailed, Fault::Fatal);
-const TOO_LARGE: Kind = (ErrorCode::ResultTooLarge, Fault::Permanent);
-
-/// A member of the group that owns partition 0, and its transactions.
-struct Worker {
-    member: Member,
-    transact: KafkaTransact,
-}
-
-impl Worker {
-    fn new(connection: &Connection) -> Self {
-        Self::with(connection, config())
-    }
-
-    fn with(connection: &Connection, config: TransactConfig) -> Self {
-        let mut member = Member::join(connection);
-        member.assigned(1);
-        let membership = member.source.membership().unwrap();
-        let transact = KafkaTransact::new(connection, config, membership).unwrap();
-        Self { member, transact }
-    }
-
-    fn begin(&mut self, outcomes: Vec<Outcome>, due: &[Due]) {
-        let due = due.to_vec();
-        self.transact.begin(Transaction { outcomes, due });
-    }
-
-    /// Polls, as the poll loop does, until the transaction has ended.
-    fn end(&mut self) -> Transacted {
-        let started = Instant::now();
-        loop {
-            assert!(started.elapsed() < 2 * PATIENCE, "the transaction does not end");
-            if let Some(ended) = self.transact.ended() {
-                return ended;
-            }
-            self.member.poll();
-        }
-    }
-
-    fn run(&mut self, outcomes: Vec<Outcome>, due: &[Due]) -> Transacted {
-        self.begin(outcomes, due);
-        self.end()
-    }
-
-    /// Runs the same again as long as it may be tried again.
-    fn run_until_committed(&mut self, make: impl Fn() -> Vec<Outcome>, due: &[Due]) {
-        let started = Instant::now();
-        loop {
-            match self.run(make(), due) {
-                Transacted::Committed { .. } => return,
-                Transacted::Aborted { failure, .. } => assert_eq!(kind(&failure), AGAIN, "{failure}"),
-            }
-            assert!(started.elapsed() < 2 * PATIENCE, "it is aborted again and again");
-        }
-    }
-}
-
-fn config() -> TransactConfig {
-    TransactConfig::new("stt-worker-1")
-}
-
-fn kind(failure: &Failure) -> Kind {
-    (failure.code, failure.fault)
-}
-
-/// The offsets whose outcomes were committed.
-fn offsets(ended: Transacted) -> Vec<i64> {
-    match ended {
-        Transacted::Committed { published, .. } => published.iter().map(|published| published.offset()).collect(),
-        Transacted::Aborted { failure, .. } => panic!("aborted: {}", failure.story()),
-    }
-}
-
-/// What is said of each outcome, and of the whole.
-fn aborted(ended: Transacted) -> (Vec<(i64, Kind)>, Failure) {
-    match ended {
-        Transacted::Committed { .. } => panic!("committed"),
-        Transacted::Aborted {
-            not_published, failure, ..
-        } => {
-            let each = not_published.iter();
-            let each = each.map(|refused| (refused.outcome.ticket().offset(), kind(&refused.failure)));
-            (each.collect(), failure)
-        }
-    }
-}
-
-fn failed(ticket: Ticket, dead_letter: &[u8]) -> Outcome {
-    let kind = OutcomeKind::Failed {
-        result: b"failed".to_vec(),
-        dead_letter: dead_letter.to_vec(),
-        headers: vec![],
-    };
-    Outcome::new(ticket, b"job".to_vec(), kind)
-}
 
 fn broker() -> (EmbeddedBroker, Connection) {
     let broker = EmbeddedBroker::start(&TOPICS).unwrap();
@@ -336,6 +234,24 @@ fn an_abort_is_asked_for_until_it_is_made() {
     let (each, _) = aborted(worker.run(vec![completed(1, "one")], &[due(0, 2)]));
     assert_eq!(each, [(1, AGAIN)]);
     assert_eq!(offsets(worker.run(vec![completed(1, "one")], &[due(0, 2)])), [1]);
+}
+
+/// As after an outage that began before the broker had heard of the transaction.
+#[test]
+fn a_transaction_that_the_broker_does_not_know_is_aborted_by_a_new_producer() {
+    let (broker, connection) = broker();
+    let mut worker = Worker::new(&connection);
+    broker.fail_next(Request::TxnOffsetCommit, &[BrokerError::IllegalGeneration]);
+    broker.fail_next(Request::EndTxn, &[BrokerError::InvalidTransaction]);
+    broker.fail_next(Request::InitProducer, &[BrokerError::CoordinatorNotAvailable]);
+    let (each, failure) = aborted(worker.run(vec![completed(1, "one")], &[due(0, 2)]));
+    assert_eq!(each, [(1, AGAIN)], "{failure}");
+    assert_eq!(offsets(worker.run(vec![completed(1, "one")], &[due(0, 2)])), [1]);
+
+    // Of a commit it may mean that it was made.
+    broker.fail_next(Request::EndTxn, &[BrokerError::InvalidTransaction]);
+    let (each, _) = aborted(worker.run(vec![completed(2, "two")], &[due(0, 3)]));
+    assert_eq!(each, [(2, DEAD)]);
 }
 
 #[test]
