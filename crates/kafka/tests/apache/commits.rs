@@ -1,21 +1,15 @@
-//! Who may commit, by a real Apache Kafka: `make test-kafka` runs it; it needs Java and Maven.
-
-#![allow(clippy::unwrap_used)] // helpers of tests are tests
-
-#[allow(dead_code)] // the tests on the embedded broker use all of it
-#[path = "broker/support.rs"]
-mod support;
+//! Who may commit, by a real broker.
 
 use std::collections::BTreeMap;
 use std::time::Instant;
 
+use crate::support::*;
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use stt_core::{Source, SourceEvent};
 use stt_kafka::{Connection, committed_offsets};
 use stt_testkit::apache::{Cluster, Config};
-use support::*;
 
 /// As on the embedded broker; and why it must be so: the broker itself asks only whether a member is alive.
 #[test]
