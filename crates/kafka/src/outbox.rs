@@ -56,8 +56,10 @@ pub(crate) struct Outbox {
     flush_wait: Duration,
 }
 
-/// Written once, on every in-sync replica; laid where a Java producer would.
-const OWNED: [(&str, &str); 3] = [
+/// Written once, on every in-sync replica; laid where a Java producer would. One by one: a batch that is too large for the
+/// broker is refused whole, and alone a record answers for itself only.
+const OWNED: [(&str, &str); 4] = [
+    ("batch.num.messages", "1"),
     ("enable.idempotence", "true"),
     ("acks", "all"),
     ("partitioner", "murmur2_random"),
@@ -88,11 +90,7 @@ impl Outbox {
         flush_wait: Duration,
     ) -> Result<Self, ClientError> {
         let timeout_ms = timeout.as_millis().to_string();
-        let mut owned = vec![
-            ("transactional.id", transactional_id),
-            // A batch that is too large for the broker is refused whole. Alone, a record answers for itself only.
-            ("batch.num.messages", "1"),
-        ];
+        let mut owned = vec![("transactional.id", transactional_id)];
         // librdkafka makes no client that may wait for an answer longer than for a transaction.
         let wait_ms = connection.properties.get("socket.timeout.ms");
         if wait_ms.is_some_and(|wait| wait.parse().is_ok_and(|wait: u128| wait > timeout.as_millis())) {

@@ -58,6 +58,10 @@ pub const OWNED_PROPERTIES: &[OwnedProperty] = &[
         "enable.partition.eof",
         "the end of a partition is an event that only the tools read",
     ),
+    owned(
+        "batch.num.messages",
+        "a record that is too large for a broker must be refused alone",
+    ),
     owned("allow.auto.create.topics", TOPICS),
     owned("test.mock.num.brokers", TEST),
     owned("test.mock.broker.rtt", TEST),

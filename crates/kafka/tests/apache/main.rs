@@ -2,7 +2,10 @@
 
 #![allow(clippy::unwrap_used)] // helpers of tests are tests
 
+#[path = "../broker/bench.rs"]
+mod bench;
 mod commits;
+mod contract;
 #[allow(dead_code)] // the tests on the embedded broker use all of it
 #[path = "../broker/support.rs"]
 mod support;

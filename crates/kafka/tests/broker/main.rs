@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // all of this is tests, also what stands outside of #[test]
 
+mod bench;
 mod contract;
 mod lookup;
 mod publish;
