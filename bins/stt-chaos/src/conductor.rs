@@ -1,5 +1,7 @@
 //! The conductor: load, blows, and the count at the end.
 
+mod strike;
+
 use std::io::Write;
 use std::path::Path;
 use std::sync::mpsc::Receiver;
@@ -13,13 +15,12 @@ use crate::args::Options;
 use crate::feed::{Feed, TOPIC};
 use crate::fleet::Fleet;
 use crate::offsets::{self, Committed, Progress};
-use crate::plan::{Blow, Kind, Plan};
+use crate::plan::{Kind, Plan};
 use crate::report::Report;
 use crate::tally::Tally;
 use crate::trouble::{Trouble, failed};
 use crate::verdict::Verdict;
 use crate::watch::Watch;
-use crate::worker::SESSION;
 
 /// Places for workers.
 const WORKERS: usize = 3;
@@ -172,41 +173,6 @@ impl<'a> Run<'a> {
             && self.progress.behind(&self.tally.next) == 0
     }
 
-    fn strike(&mut self, blow: Blow, now: Instant) -> Result<(), Trouble> {
-        let ended = self.tally.ended();
-        let broken = |what: &str| failed(format!("cannot {what} the broker"));
-        let mut whom = String::new();
-        match blow.kind {
-            Kind::KillWorker | Kind::EndWorker | Kind::FreezeWorker => {
-                let Some((index, name)) = self.fleet.victim(blow.slot) else {
-                    return Ok(()); // later
-                };
-                match blow.kind {
-                    Kind::KillWorker => self.fleet.kill(index)?,
-                    Kind::EndWorker => self.fleet.end(index, now)?,
-                    _ => self.fleet.freeze(index, now, SESSION + FREEZE_MORE + blow.pause)?,
-                }
-                whom = format!(" {name}");
-            }
-            Kind::KillBroker => {
-                self.cluster.kill(0).map_err(broken("kill"))?;
-                SystemClock.sleep(blow.pause);
-                self.cluster.start_node(0).map_err(broken("start"))?;
-            }
-            Kind::RestartBroker => {
-                self.cluster.stop(0).map_err(broken("stop"))?;
-                self.cluster.start_node(0).map_err(broken("start"))?;
-            }
-        }
-        self.struck.push(blow.kind);
-        self.quiet_until = Instant::now() + blow.pause;
-        self.progressed = Instant::now(); // the broker's absence is no stall of the workers
-        let kind = blow.kind.as_str();
-        let second = self.began.elapsed().as_secs();
-        say(self.out, format_args!("{second:>5} s {ended:>6} done: {kind}{whom}"));
-        Ok(())
-    }
-
     fn tell_what_is_stuck(&mut self, now: Instant) {
         let silent = now - self.progressed;
         let missing = self
@@ -258,9 +224,6 @@ impl<'a> Run<'a> {
         Ok(report.passed())
     }
 }
-
-/// How much longer than its session a frozen worker stays so, at least: the broker looks for silent members at its leisure.
-const FREEZE_MORE: Duration = Duration::from_secs(1);
 
 /// Longest time for a whole run: a minute to start with, and a generous share for every job and blow.
 fn limit(options: &Options) -> Duration {

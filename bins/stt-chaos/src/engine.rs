@@ -22,6 +22,9 @@ pub(crate) struct Engine {
 /// What the log says when a job is begun; before its number.
 pub(crate) const BEGUN: &str = "begun job ";
 
+/// What the log says last when a job ends the process.
+pub(crate) const POISON: &str = "poison";
+
 impl Fetch for Engine {
     fn fetch(&self, url: &AudioUrl, _budget: &Budget<'_>) -> Result<Fetched, Failure> {
         let url = url.expose().to_string();
@@ -65,7 +68,7 @@ impl Transcribe for Engine {
         let url = String::from_utf8_lossy(&bytes);
         let job = read(&url)?;
         if job.fate == Fate::Poison {
-            log::error!("job {} is poison", job.number);
+            log::error!("{POISON} in job {}", job.number);
             std::process::abort();
         }
         work(&job, budget)?;

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, getpid, kill_process};
 
-use crate::engine::BEGUN;
+use crate::FAILED;
+use crate::engine::{BEGUN, POISON};
 use crate::guarantee::Guarantee;
 use crate::history::{History, Turn};
 use crate::trouble::{Trouble, failed};
@@ -194,11 +195,13 @@ impl Fleet {
         let Slot { name, state, .. } = &self.slots[index];
         let name = name.clone();
         let leaving = matches!(state, State::Leaving { .. });
-        if status.signal() == Some(Signal::ABORT.as_raw()) {
+        let aborted = status.signal() == Some(Signal::ABORT.as_raw());
+        let frozen = self.history.did(&name, Turn::Frozen);
+        if aborted && self.last_lines(&name).contains(POISON) {
             self.history.turned(&name, Turn::Poisoned);
         } else if leaving && status.success() {
             self.history.turned(&name, Turn::Left);
-        } else if self.guarantee == Guarantee::ExactlyOnce && self.history.did(&name, Turn::Frozen) {
+        } else if self.guarantee == Guarantee::ExactlyOnce && frozen && status.code() == Some(FAILED.into()) {
             self.history.turned(&name, Turn::Fenced);
         } else {
             let asked = if leaving { " on SIGTERM" } else { " by itself" };
