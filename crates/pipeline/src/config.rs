@@ -41,7 +41,8 @@ pub struct Config {
     pub commit_every: Duration,
     /// The session of the group's members: after a longer silence, partitions may have new owners. Default 45 s.
     pub session_timeout: Duration,
-    /// Longest a job waits for the broker to know that it was begun; then it begins all the same. Default 1 s.
+    /// Longest a job waits for the broker to know that it was begun; then it begins all the same, unless it is a suspect.
+    /// Default 1 s.
     pub mark_wait: Duration,
     /// How long a job is remembered after its outcome was published, so that a duplicate is not done again; none when zero.
     /// Default 1 h.

@@ -61,7 +61,18 @@ pub(crate) struct Transactions {
     waiting: Vec<Parcel>,
     /// Who waits for the outcomes of the transaction that is under way.
     under_way: Option<Vec<Sender<Answer>>>,
+    /// Whether the next is to be begun although no outcome is ready.
+    commit: bool,
     not_before: Option<Instant>,
+}
+
+/// What came of a turn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Turn {
+    /// A transaction was committed.
+    Committed,
+    /// None was.
+    Other,
 }
 
 /// How long nothing is begun after a transaction was aborted: its cause is seldom gone at once.
@@ -75,6 +86,7 @@ impl Transactions {
             parcels,
             waiting: vec![],
             under_way: None,
+            commit: false,
             not_before: None,
         };
         (transactions, Outlet::Courier(sender))
@@ -85,14 +97,16 @@ impl Transactions {
     ///
     /// # Errors
     /// When nothing more can be published.
-    pub(crate) fn turn(&mut self, ledger: &mut Ledger, commit: bool, now: Instant) -> Result<(), Failure> {
+    pub(crate) fn turn(&mut self, ledger: &mut Ledger, commit: bool, now: Instant) -> Result<Turn, Failure> {
         self.waiting.extend(self.parcels.try_iter());
+        self.commit |= commit;
+        let mut turn = Turn::Other;
         if let Some(waiters) = self.under_way.take() {
             match self.transact.ended() {
-                Some(end) => self.end(end, waiters, ledger, now)?,
+                Some(end) => turn = self.end(end, waiters, ledger, now)?,
                 None => {
                     self.under_way = Some(waiters);
-                    return Ok(());
+                    return Ok(turn);
                 }
             }
         }
@@ -101,14 +115,15 @@ impl Transactions {
             let failure = Failure::transient(ErrorCode::PublishFailed, "the partition was given up");
             refuse(&parcel.reply, parcel.outcome, failure);
         }
-        if self.not_before.is_some_and(|begin| now < begin) || (self.waiting.is_empty() && !commit) {
-            return Ok(());
+        let is_time = self.not_before.is_none_or(|begin| now >= begin);
+        if is_time && (self.commit || !self.waiting.is_empty()) {
+            self.begin(ledger);
         }
-        self.begin(ledger);
-        Ok(())
+        Ok(turn)
     }
 
     fn begin(&mut self, ledger: &mut Ledger) {
+        self.commit = false;
         let tickets: Vec<_> = self.waiting.iter().map(|parcel| parcel.outcome.ticket()).collect();
         let due = ledger.due_with(&tickets);
         if due.is_empty() && self.waiting.is_empty() {
@@ -126,7 +141,7 @@ impl Transactions {
         waiters: Vec<Sender<Answer>>,
         ledger: &mut Ledger,
         now: Instant,
-    ) -> Result<(), Failure> {
+    ) -> Result<Turn, Failure> {
         match end {
             Transacted::Committed { published, due } => {
                 telemetry::transaction(None);
@@ -136,7 +151,7 @@ impl Transactions {
                     let _ = reply.send(Ok(receipt)); // a worker that is gone needs no answer
                 }
                 due.iter().for_each(|due| ledger.committed(due));
-                Ok(())
+                Ok(Turn::Committed)
             }
             Transacted::Aborted {
                 not_published,
@@ -156,7 +171,7 @@ impl Transactions {
                 if failure.fault == Fault::Fatal {
                     Err(failure)
                 } else {
-                    Ok(())
+                    Ok(Turn::Other)
                 }
             }
         }

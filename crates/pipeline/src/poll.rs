@@ -16,7 +16,7 @@ use stt_core::{
     Cancel, Case, Delays, Failure, JobKey, Ledger, Line, Partition, Source, SourceError, SourceEvent, Ticket, Twins,
 };
 
-use crate::outlet::{Outlet, Transactions};
+use crate::outlet::{Outlet, Transactions, Turn};
 use crate::task::{Done, Finding, Task, Wanted};
 use crate::telemetry;
 use crate::worker::Worker;
@@ -117,6 +117,7 @@ pub fn run(
         unwanted: vec![],
         leaving: None,
         paused: false,
+        answers: true,
         commit_at: parts.clock.now(),
         fatal: None,
         report: Report::default(),
@@ -195,6 +196,9 @@ struct Poll<'a> {
     unwanted: Vec<Wanted>,
     leaving: Option<Leaving>,
     paused: bool,
+    /// Whether the last mark that was waited for came. While a group rebalances, brokers answer no commit: then only the
+    /// first job waits in vain.
+    answers: bool,
     /// When the next commit is to be made.
     commit_at: Instant,
     fatal: Option<Failure>,
@@ -259,7 +263,14 @@ impl Poll<'_> {
                     self.source.pause(&partitions);
                 }
             }
-            SourceEvent::Revoked { partitions, lost: true } => self.give_up(&partitions, "lost"),
+            SourceEvent::Revoked { partitions, lost: true } => {
+                // What was about to be given up is gone already, and may come back before its deadline.
+                if let Some(leaving) = &mut self.leaving {
+                    leaving.partitions.retain(|partition| !partitions.contains(partition));
+                }
+                self.leaving.take_if(|leaving| leaving.partitions.is_empty());
+                self.give_up(&partitions, "lost");
+            }
             SourceEvent::Revoked {
                 partitions,
                 lost: false,
@@ -273,6 +284,9 @@ impl Poll<'_> {
             }
             SourceEvent::Committed { due, error } => {
                 telemetry::committed(error.as_deref());
+                if error.is_none() {
+                    self.hurry();
+                }
                 for due in &due {
                     if error.is_some() {
                         self.ledger.refused(due)
@@ -292,13 +306,24 @@ impl Poll<'_> {
             self.commit_at = now + self.config.commit_every;
         }
         if let Some(transactions) = &mut self.transactions {
-            let ended = transactions.turn(&mut self.ledger, commit, now);
-            self.fatal = self.fatal.take().or(ended.err());
+            match transactions.turn(&mut self.ledger, commit, now) {
+                Ok(Turn::Committed) => self.hurry(),
+                Ok(Turn::Other) => {}
+                Err(failure) => self.fatal = self.fatal.take().or(Some(failure)),
+            }
         } else if commit {
             let due = self.ledger.due();
             if !due.is_empty() {
                 self.source.commit(&due);
             }
+        }
+    }
+
+    /// The broker took a commit: the way is free for the next, and where a job waits for its mark, that is made now.
+    fn hurry(&mut self) {
+        self.answers = true;
+        if !self.starting.is_empty() {
+            self.commit_at = self.now();
         }
     }
 
@@ -325,7 +350,9 @@ impl Poll<'_> {
             // What runs still may end: should a lost partition come back, the finding is published then.
             if let Some(wanted) = self.wanted.remove(partition) {
                 wanted.publish.cancel();
-                self.unwanted.push(wanted);
+                if self.hands.contains_key(partition) {
+                    self.unwanted.push(wanted);
+                }
             }
             self.ledger.revoke(partition);
         }

@@ -70,11 +70,14 @@ impl Poll<'_> {
         while let Some((task, since)) = self.starting.front() {
             let waited = now.saturating_duration_since(*since);
             let marked = self.ledger.is_marked(&task.ticket);
-            if !marked && waited < self.config.mark_wait {
+            // A suspect is not begun without: if it ends the process, that must count.
+            let waits = task.case.is_suspect() || (self.answers && waited < self.config.mark_wait);
+            if !marked && waits {
                 return;
             }
             if !marked {
                 telemetry::unmarked();
+                self.answers = false;
             }
             let Some((task, _)) = self.starting.pop_front() else {
                 return;

@@ -1,6 +1,7 @@
 //! What an earlier owner of the partition left behind, and how it is found.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use stt_testkit::{MemoryBroker, Role, Script};
 
@@ -56,7 +57,7 @@ fn a_job_begins_although_the_broker_takes_no_commits() {
     broker.refuse_commits(u32::MAX);
     let transcribe = Arc::new(Script::gated());
     let rig = start(&broker, ok(), transcribe.clone(), |config| {
-        config.mark_wait = std::time::Duration::from_millis(20)
+        config.mark_wait = Duration::from_millis(20)
     });
     assert!(broker.wait_until(|_| transcribe.calls() == 1));
     broker.refuse_commits(0);
@@ -70,7 +71,7 @@ fn a_stop_that_leaves_a_job_takes_its_mark_back() {
     let broker = three_jobs();
     let transcribe = Arc::new(Script::gated());
     let rig = start(&broker, ok(), transcribe.clone(), |config| {
-        config.shutdown_grace = std::time::Duration::ZERO
+        config.shutdown_grace = Duration::ZERO
     });
     assert!(broker.wait_until(|_| transcribe.calls() == 1));
     assert_eq!(
@@ -81,6 +82,25 @@ fn a_stop_that_leaves_a_job_takes_its_mark_back() {
     let report = rig.stop();
     assert_eq!((report.published, report.abandoned, report.committed), (0, 3, true));
     assert_eq!((broker.passed(), broker.note().as_str()), (0, ""));
+}
+
+#[test]
+fn a_partition_that_is_lost_while_it_is_being_given_up_is_worked_on_when_it_comes_back() {
+    let broker = MemoryBroker::default();
+    broker.produce(None, &job(1), vec![]);
+    let transcribe = Arc::new(Script::gated());
+    let rig = start(&broker, ok(), transcribe.clone(), |config| {
+        config.leave_wait = Duration::from_millis(50)
+    });
+    assert!(broker.wait_until(|_| transcribe.calls() == 1));
+    broker.revoke(false);
+    broker.revoke(true);
+    broker.give_back();
+    let back = Instant::now();
+    assert!(broker.wait_until(|_| back.elapsed() > Duration::from_millis(100)));
+    transcribe.open();
+    rig.committed(1);
+    rig.stop();
 }
 
 #[test]

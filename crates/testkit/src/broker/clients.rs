@@ -66,8 +66,11 @@ impl Source for MemorySource {
         self.0.lock().paused = false;
     }
 
-    fn release(&mut self, _partitions: &[Partition]) {
+    fn release(&mut self, partitions: &[Partition]) {
         let mut state = self.0.lock();
+        if !partitions.contains(&MemoryBroker::partition()) {
+            return;
+        }
         state.owned = false;
         state.released += 1;
         self.0.0.changed.notify_all();
