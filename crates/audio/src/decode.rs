@@ -4,11 +4,13 @@ mod formats;
 mod media;
 mod samples;
 
+use std::fs::File;
+use std::io::{self, Cursor, Read, Seek};
 use std::sync::Once;
 use std::time::Duration;
 
 use ffmpeg_next as ffmpeg;
-use stt_core::{Budget, Decode, ErrorCode, Failure, Fetched, Pcm, Stop};
+use stt_core::{Budget, Decode, ErrorCode, Failure, Fetched, Pcm, SpillFile, Stop};
 
 use self::media::Media;
 use self::samples::Samples;
@@ -28,7 +30,7 @@ impl Default for DecodeConfig {
     }
 }
 
-/// Decodes with the system's FFmpeg, in this process.
+/// Decodes with the system's FFmpeg, in this process: what crashes FFmpeg ends it. [`crate::IsolatedDecode`] does not.
 ///
 /// The samples are those of faster-whisper's decoder: down-mixed and resampled by libswresample to 16-bit mono at
 /// 16 kHz, then divided by 32,768. Damaged packets are left out, as the `ffmpeg` command does.
@@ -53,33 +55,77 @@ impl FfmpegDecode {
 
 impl Decode for FfmpegDecode {
     fn decode(&self, media: &Fetched, budget: &Budget<'_>) -> Result<Pcm, Failure> {
-        if media.is_empty() {
-            return Err(Failure::permanent(ErrorCode::AudioEmpty, "the download has no bytes"));
-        }
+        check_not_empty(media)?;
         check(budget)?;
+        let mut pcm = Pcm::default();
+        let mut take = |samples: &[i16]| {
+            pcm.samples.extend(samples.iter().copied().map(float));
+            Ok(())
+        };
+        match media {
+            // FFmpeg reads what it can own: a copy of the bytes (at most `memory_max` of them), or the open file.
+            Fetched::Memory(bytes) => self.decode_from(Cursor::new(bytes.clone()), budget, &mut take),
+            Fetched::Spilled(file) => self.decode_from(open(file)?, budget, &mut take),
+        }?;
+        Ok(pcm)
+    }
+}
+
+impl FfmpegDecode {
+    /// Gives the samples to `take` as they come, never more than the longest audio has; they count when all are given.
+    pub(crate) fn decode_from(
+        &self,
+        media: impl Read + Seek + Send + 'static,
+        budget: &Budget<'_>,
+        take: Take<'_>,
+    ) -> Result<(), Failure> {
         let media = Media::open(media, budget).map_err(|failure| stopped(budget).unwrap_or(failure))?;
         let run = Run {
             media,
             samples: Samples::default(),
+            count: 0,
             damaged: 0,
             duration_max: self.config.duration_max,
             budget,
+            take,
         };
         run.go()
     }
+}
+
+/// What takes the samples, 16-bit mono at 16 kHz.
+pub(crate) type Take<'a> = &'a mut dyn FnMut(&[i16]) -> Result<(), Failure>;
+
+/// What faster-whisper makes of a sample of 16 bits.
+pub(crate) fn float(sample: i16) -> f32 {
+    f32::from(sample) / 32_768.0
+}
+
+pub(crate) fn check_not_empty(media: &Fetched) -> Result<(), Failure> {
+    if media.is_empty() {
+        return Err(Failure::permanent(ErrorCode::AudioEmpty, "the download has no bytes"));
+    }
+    Ok(())
+}
+
+pub(crate) fn open(file: &SpillFile) -> Result<File, Failure> {
+    File::open(file.path()).map_err(not_read)
 }
 
 /// One decoding.
 struct Run<'a> {
     media: Media,
     samples: Samples,
+    /// Samples taken.
+    count: usize,
     damaged: u32,
     duration_max: Duration,
     budget: &'a Budget<'a>,
+    take: Take<'a>,
 }
 
 impl Run<'_> {
-    fn go(mut self) -> Result<Pcm, Failure> {
+    fn go(mut self) -> Result<(), Failure> {
         let mut bad_reads = 0;
         loop {
             check(self.budget)?;
@@ -87,7 +133,7 @@ impl Run<'_> {
                 Ok(Some(packet)) => {
                     bad_reads = 0;
                     if let Err(error) = self.media.decoder.send_packet(&packet) {
-                        self.skip(error);
+                        self.skip(error)?;
                     }
                     self.take_frames()?;
                 }
@@ -95,7 +141,7 @@ impl Run<'_> {
                 Err(ffmpeg::Error::Eof) => break,
                 Err(ffmpeg::Error::Exit) => return Err(stopped(self.budget).unwrap_or_else(|| expired(self.budget))),
                 Err(error) => {
-                    self.skip(error);
+                    self.skip(error)?;
                     bad_reads += 1;
                     if error != ffmpeg::Error::InvalidData || bad_reads == BAD_READS_MAX {
                         break;
@@ -104,12 +150,13 @@ impl Run<'_> {
             }
         }
         if let Err(error) = self.media.decoder.send_eof() {
-            self.skip(error);
+            self.skip(error)?;
         }
         self.take_frames()?;
         if let Err(error) = self.samples.flush() {
-            self.skip(error);
+            self.skip(error)?;
         }
+        self.pass_on()?;
         self.finish()
     }
 
@@ -121,9 +168,9 @@ impl Run<'_> {
                 Ok(()) => {
                     check(self.budget)?;
                     if let Err(error) = self.samples.add(&mut frame) {
-                        self.skip(error);
+                        self.skip(error)?;
                     }
-                    self.check_duration()?;
+                    self.pass_on()?;
                 }
                 Err(
                     ffmpeg::Error::Eof
@@ -132,55 +179,74 @@ impl Run<'_> {
                     },
                 ) => return Ok(()),
                 Err(error) => {
-                    self.skip(error);
+                    self.skip(error)?;
                     return Ok(());
                 }
             }
         }
     }
 
-    fn skip(&mut self, error: ffmpeg::Error) {
+    /// Leaves out what is damaged. What memory did not suffice for is not: a text with holes would not tell.
+    fn skip(&mut self, error: ffmpeg::Error) -> Result<(), Failure> {
+        let errno = ffmpeg::error::ENOMEM;
+        if error == (ffmpeg::Error::Other { errno }) {
+            let message = format!("too little memory to decode it, from {}", self.media.format);
+            return Err(Failure::permanent(ErrorCode::AudioDecodeFailed, message).because(error));
+        }
         log::trace!("left out what could not be decoded: {error}");
         self.damaged += 1;
-    }
-
-    fn check_duration(&self) -> Result<(), Failure> {
-        let duration = self.samples.duration();
-        if duration > self.duration_max {
-            let message = format!("longer than {:?}", self.duration_max);
-            return Err(Failure::permanent(ErrorCode::AudioTooLong, message));
-        }
         Ok(())
     }
 
-    fn finish(self) -> Result<Pcm, Failure> {
-        self.check_duration()?;
+    /// Gives on what is ready, unless it is too long with it.
+    fn pass_on(&mut self) -> Result<(), Failure> {
+        let ready = self.samples.ready();
+        self.count += ready.len();
+        if duration(self.count) > self.duration_max {
+            let message = format!("longer than {:?}", self.duration_max);
+            return Err(Failure::permanent(ErrorCode::AudioTooLong, message));
+        }
+        (self.take)(ready)?;
+        self.samples.clear();
+        Ok(())
+    }
+
+    fn finish(self) -> Result<(), Failure> {
         let (damaged, format) = (self.damaged, self.media.format);
-        let pcm = self.samples.into_pcm();
-        match (pcm.samples.is_empty(), damaged) {
-            (true, 0) => Err(Failure::permanent(
+        match (self.count, damaged) {
+            (0, 0) => Err(Failure::permanent(
                 ErrorCode::AudioEmpty,
                 format!("a stream of no samples, in {format}"),
             )),
-            (true, _) => Err(Failure::permanent(
+            (0, _) => Err(Failure::permanent(
                 ErrorCode::AudioDecodeFailed,
                 format!("nothing could be decoded, from {format}"),
             )),
-            (false, 0) => Ok(pcm),
-            (false, _) => {
+            (_, 0) => Ok(()),
+            (_, _) => {
                 log::debug!("{damaged} packets could not be decoded, from {format}; the rest could");
-                Ok(pcm)
+                Ok(())
             }
         }
     }
 }
 
-fn check(budget: &Budget<'_>) -> Result<(), Failure> {
+fn duration(samples: usize) -> Duration {
+    Duration::from_secs_f64(samples as f64 / f64::from(Pcm::RATE))
+}
+
+/// A fresh download may be readable; holding the job for this one would be in vain.
+pub(crate) fn not_read(error: io::Error) -> Failure {
+    let message = "the downloaded file cannot be read";
+    Failure::transient(ErrorCode::AudioDecodeFailed, message).because(error)
+}
+
+pub(crate) fn check(budget: &Budget<'_>) -> Result<(), Failure> {
     stopped(budget).map_or(Ok(()), Err)
 }
 
 /// Why decoding must stop, when it must.
-fn stopped(budget: &Budget<'_>) -> Option<Failure> {
+pub(crate) fn stopped(budget: &Budget<'_>) -> Option<Failure> {
     budget.check().err().map(|stop| match stop {
         Stop::Expired => expired(budget),
         Stop::Cancelled => Failure::transient(ErrorCode::TranscribeFailed, "decoding was cancelled"),
@@ -189,7 +255,7 @@ fn stopped(budget: &Budget<'_>) -> Option<Failure> {
 
 /// For good: decoding is far faster than listening, so that media which takes this long is made to, and would take as
 /// long again.
-fn expired(budget: &Budget<'_>) -> Failure {
+pub(crate) fn expired(budget: &Budget<'_>) -> Failure {
     let message = format!("decoding did not end within {:?}", budget.allowed());
     Failure::permanent(ErrorCode::TranscribeTimeout, message)
 }

@@ -1,8 +1,7 @@
 //! Bytes opened as media: the format is recognised, its first audio stream found, and a decoder ready.
 
 use std::ffi::CStr;
-use std::fs::File;
-use std::io::Cursor;
+use std::io::{Read, Seek};
 use std::ptr;
 use std::time::Instant;
 
@@ -10,7 +9,7 @@ use ffmpeg_next as ffmpeg;
 
 use ffmpeg::format::context::{Input, StreamIo};
 use ffmpeg::{Dictionary, Packet, codec, decoder, media};
-use stt_core::{Budget, ErrorCode, Failure, Fetched};
+use stt_core::{Budget, ErrorCode, Failure};
 
 use super::formats;
 
@@ -27,8 +26,8 @@ pub(super) struct Media {
 }
 
 impl Media {
-    pub(super) fn open(media: &Fetched, budget: &Budget<'_>) -> Result<Self, Failure> {
-        let mut io = stream_io(media)?;
+    pub(super) fn open(media: impl Read + Seek + Send + 'static, budget: &Budget<'_>) -> Result<Self, Failure> {
+        let mut io = StreamIo::from_read_seek(media).map_err(|error| super::not_read(error.into()))?;
         let format = recognise(&mut io).ok_or_else(|| unsupported("the bytes are in no known format"))?;
         if !formats::is_opened(format) {
             return Err(unsupported(format!("{format} is not a format that is decoded")));
@@ -93,20 +92,6 @@ fn options() -> Dictionary<'static> {
         .map(|(name, value)| (name.to_owned(), value))
         .into_iter()
         .collect()
-}
-
-/// FFmpeg reads what it can own: a copy of the bytes (at most `memory_max` of them), or the open file.
-fn stream_io(media: &Fetched) -> Result<StreamIo, Failure> {
-    let not_read = |error| {
-        // A fresh download may be readable; holding the job for this one would be in vain.
-        let message = "the downloaded file cannot be read";
-        Failure::transient(ErrorCode::AudioDecodeFailed, message).because(error)
-    };
-    let io = match media {
-        Fetched::Memory(bytes) => StreamIo::from_read_seek(Cursor::new(bytes.clone())),
-        Fetched::Spilled(file) => StreamIo::from_read_seek(File::open(file.path()).map_err(not_read)?),
-    };
-    io.map_err(|error| not_read(error.into()))
 }
 
 /// The names of the demuxer for these bytes, which are read again afterwards. FFmpeg would find the same when opening, but

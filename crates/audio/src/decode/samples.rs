@@ -1,6 +1,4 @@
-//! From decoded frames to 16-bit mono at 16 kHz, and from that to [`Pcm`].
-
-use std::time::Duration;
+//! From decoded frames to 16-bit mono at 16 kHz.
 
 use ffmpeg_next as ffmpeg;
 
@@ -14,10 +12,10 @@ use stt_core::Pcm;
 const CHANNELS_MAX: u16 = 64;
 const RATE_MAX: u32 = 768_000;
 
-/// Decoded samples so far.
+/// Decoded samples that nobody has taken yet.
 #[derive(Default)]
 pub(super) struct Samples {
-    pcm: Pcm,
+    ready: Vec<i16>,
     resampler: Option<Context>,
 }
 
@@ -50,7 +48,7 @@ impl Samples {
         let grown = frame.samples() as u64 * u64::from(Pcm::RATE) / u64::from(rate);
         let mut out = room(resampler, grown);
         resampler.run(frame, &mut out)?;
-        self.pcm.samples.extend(floats(&out));
+        self.ready.extend_from_slice(samples(&out));
         Ok(())
     }
 
@@ -65,16 +63,16 @@ impl Samples {
             if out.samples() == 0 {
                 return Ok(());
             }
-            self.pcm.samples.extend(floats(&out));
+            self.ready.extend_from_slice(samples(&out));
         }
     }
 
-    pub(super) fn duration(&self) -> Duration {
-        self.pcm.duration()
+    pub(super) fn ready(&self) -> &[i16] {
+        &self.ready
     }
 
-    pub(super) fn into_pcm(self) -> Pcm {
-        self.pcm
+    pub(super) fn clear(&mut self) {
+        self.ready.clear();
     }
 }
 
@@ -92,7 +90,6 @@ fn room(resampler: &Context, grown: u64) -> frame::Audio {
     frame::Audio::new(Sample::I16(sample::Type::Packed), samples, ChannelLayout::MONO)
 }
 
-fn floats(out: &frame::Audio) -> impl Iterator<Item = f32> + '_ {
-    let samples: &[i16] = if out.samples() == 0 { &[] } else { out.plane(0) };
-    samples.iter().map(|sample| f32::from(*sample) / 32768.0)
+fn samples(out: &frame::Audio) -> &[i16] {
+    if out.samples() == 0 { &[] } else { out.plane(0) }
 }
