@@ -3,6 +3,7 @@
 mod address_file;
 mod args;
 mod brokers;
+mod decode;
 mod engine;
 mod error;
 mod health;
@@ -29,6 +30,12 @@ const FAILED: u8 = 1;
 const BAD_SETTINGS: u8 = 2;
 
 fn main() -> ExitCode {
+    if decode::is_child() {
+        return match stt_audio::decode_child() {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => refuse(format_args!("stt-worker: {}", stt_core::story(&error))),
+        };
+    }
     let command = match args::parse(lexopt::Parser::from_env()) {
         Ok(command) => command,
         Err(error) => return refuse(format_args!("stt-worker: {error}; --help tells the options")),

@@ -3,7 +3,7 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
-use stt_audio::{FfmpegDecode, HttpFetch};
+use stt_audio::HttpFetch;
 use stt_core::SystemClock;
 use stt_kafka::KafkaSource;
 use stt_pipeline::{Parts, Report, Stopping};
@@ -12,6 +12,7 @@ use stt_whisper::Whisper;
 
 use crate::args::Options;
 use crate::brokers::Embedded;
+use crate::decode::Decoder;
 use crate::error::Error;
 use crate::health::Health;
 use crate::http::{self, Answer};
@@ -32,7 +33,8 @@ pub(crate) fn run(mut plan: Plan, environment: &Environment, options: &Options) 
     let tmp_dir = TmpDir::make(&plan.settings.tmp_dir)?;
     let health = Arc::new(Health::starting("starting"));
     let engine = Arc::new(OnceLock::new());
-    open_ports(&plan, &health, Arc::clone(&engine))?;
+    let decoder = Arc::new(Decoder::new(&plan, environment));
+    open_ports(&plan, &health, Arc::clone(&engine), Arc::clone(&decoder))?;
 
     let embedded = options
         .embedded_broker
@@ -55,7 +57,7 @@ pub(crate) fn run(mut plan: Plan, environment: &Environment, options: &Options) 
 
     let parts = Parts {
         fetch: Arc::new(HttpFetch::new(plan.fetch(tmp_dir.path())).map_err(|error| Error::Fetch(error.into()))?),
-        decode: Arc::new(FfmpegDecode::new(plan.decode())),
+        decode: Arc::clone(&decoder.decode),
         transcribe,
         clock: Arc::new(SystemClock),
         dice: fastrand::f64,
@@ -80,7 +82,12 @@ pub(crate) fn run(mut plan: Plan, environment: &Environment, options: &Options) 
 }
 
 /// Metrics and health, from here to the end of the process.
-fn open_ports(plan: &Plan, health: &Arc<Health>, engine: Arc<OnceLock<Arc<Whisper>>>) -> Result<(), Error> {
+fn open_ports(
+    plan: &Plan,
+    health: &Arc<Health>,
+    engine: Arc<OnceLock<Arc<Whisper>>>,
+    decoder: Arc<Decoder>,
+) -> Result<(), Error> {
     let port = |what, port| move |source| Error::Port { what, port, source };
     let metrics = telemetry::install()?;
     let wanted = plan.settings.metrics_port;
@@ -89,6 +96,7 @@ fn open_ports(plan: &Plan, health: &Arc<Health>, engine: Arc<OnceLock<Arc<Whispe
             if let Some(engine) = engine.get() {
                 telemetry::engine(&engine.stats());
             }
+            telemetry::decoders(&decoder.stats());
             Answer {
                 status: 200,
                 content_type: "text/plain; version=0.0.4; charset=utf-8",

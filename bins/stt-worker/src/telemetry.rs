@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use metrics::{Unit, counter, describe_counter, describe_gauge, gauge};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder};
+use stt_audio::DecodeStats;
 use stt_core::{Clock as _, SystemClock};
 use stt_whisper::Stats;
 
@@ -56,6 +57,22 @@ fn describe() {
     );
     for (name, what, _) in ENGINE {
         describe_counter!(name, what);
+    }
+    describe_counter!("stt_decoders_started_total", "Processes started to decode audio.");
+    describe_counter!("stt_decoders_ended_total", "Of those, how many ended, and why.");
+}
+
+/// What became of the processes that decode so far.
+pub(crate) fn decoders(stats: &DecodeStats) {
+    counter!("stt_decoders_started_total").absolute(stats.started);
+    for (why, count) in [
+        ("retired", stats.retired),
+        ("crash", stats.crashed),
+        ("deadline", stats.expired),
+        ("cancelled", stats.cancelled),
+        ("protocol", stats.protocol),
+    ] {
+        counter!("stt_decoders_ended_total", "why" => why).absolute(count);
     }
 }
 

@@ -1,4 +1,5 @@
-//! Audio from strangers: [`HttpFetch`] downloads what a job's URL leads to, [`FfmpegDecode`] turns it into samples.
+//! Audio from strangers: [`HttpFetch`] downloads what a job's URL leads to, [`FfmpegDecode`] turns it into samples, and
+//! [`IsolatedDecode`] does so in processes that a crash may end and that can do nothing else ([`decode_child`]).
 //!
 //! Both expect the worst of their input. A download reaches only public addresses and those the operator named, at every
 //! redirect, and ends at a number of bytes; decoding opens only formats and codecs from a list, touches no file or network
@@ -27,9 +28,13 @@
 mod decode;
 mod fetch;
 mod guard;
+mod isolated;
 mod rule;
 
 pub use decode::{DecodeConfig, FfmpegDecode};
 pub use fetch::{BadFetchConfig, FetchConfig, HttpFetch, Lookup, SystemLookup};
 pub use guard::{Denied, classify};
+pub use isolated::{
+    Containment, DecodeChild, DecodeChildError, DecodeStats, IsolatedDecode, IsolationConfig, contain, decode_child,
+};
 pub use rule::{AddressRule, BadRule};

@@ -130,6 +130,7 @@ pub const VARIABLES: &[Variable] = &[
     worker("TRANSCRIBE_TIMEOUT", "120", seconds(0.1, 86_400.0), "Time for decoding and transcription together."),
     worker("MAX_AUDIO_BYTES", "26214400", whole(1, 4 << 30, "bytes"), "Largest audio file taken."),
     worker("MAX_AUDIO_DURATION_SEC", "600", seconds(0.1, 14_400.0), "Longest audio taken."),
+    worker("DECODE_ISOLATION", "process", Rule::OneOf(&["process", "none"]), "Where audio is decoded: in processes that can do nothing else, so that what crashes FFmpeg fails one job, or in the worker's."),
     worker("MAX_ATTEMPTS", "3", whole(1, 100, ""), "Tries before a passing failure becomes final."),
     worker("RETRY_BACKOFF_BASE_MS", "500", whole(1, 600_000, "ms"), "Wait before the first retry; it doubles with each further one."),
     worker("RETRY_BACKOFF_MAX_MS", "5000", whole(1, 600_000, "ms"), "Longest wait before a retry."),

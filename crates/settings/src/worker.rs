@@ -58,6 +58,8 @@ pub struct WorkerSettings {
     pub audio_bytes_max: u64,
     /// `MAX_AUDIO_DURATION_SEC`.
     pub audio_duration_max: Duration,
+    /// `DECODE_ISOLATION` is `process`.
+    pub decode_isolated: bool,
     /// `MAX_ATTEMPTS`.
     pub attempts_max: u32,
     /// `RETRY_BACKOFF_BASE_MS`.
@@ -130,6 +132,7 @@ impl WorkerSettings {
             transcribe_timeout: read.seconds("TRANSCRIBE_TIMEOUT"),
             audio_bytes_max: read.whole("MAX_AUDIO_BYTES"),
             audio_duration_max: read.seconds("MAX_AUDIO_DURATION_SEC"),
+            decode_isolated: read.text("DECODE_ISOLATION") == "process",
             attempts_max: read.whole("MAX_ATTEMPTS"),
             backoff_base: read.millis("RETRY_BACKOFF_BASE_MS"),
             backoff_max: read.millis("RETRY_BACKOFF_MAX_MS"),
@@ -243,7 +246,7 @@ mod tests {
         assert_eq!(settings.shutdown_grace, Duration::from_secs(25));
         assert_eq!(settings.hub.cache_dir, PathBuf::from("/home/me/.cache/huggingface/hub"));
         assert_eq!(settings.log_filter, "info");
-        assert!(settings.url_allow.is_empty());
+        assert!(settings.url_allow.is_empty() && settings.decode_isolated);
     }
 
     #[test]
@@ -251,6 +254,7 @@ mod tests {
         let settings = read(&[
             ("AUDIO_DOWNLOAD_TIMEOUT", " 2.5 "),
             ("AUDIO_URL_ALLOW", "127.0.0.1/32, media.internal"),
+            ("DECODE_ISOLATION", "none"),
             ("METRICS_PORT", "0"),
             ("HEALTH_PORT", "0"),
             ("HF_HOME", "/data/hf"),
@@ -263,7 +267,7 @@ mod tests {
         assert_eq!(settings.download_timeout, Duration::from_millis(2_500));
         assert_eq!(settings.url_allow, ["127.0.0.1/32", "media.internal"]);
         assert_eq!(settings.hub.cache_dir, PathBuf::from("/data/hf/hub"));
-        assert!(settings.hub.offline);
+        assert!(settings.hub.offline && !settings.decode_isolated);
         assert_eq!(settings.log_filter, "debug");
         assert!(!format!("{settings:?}").contains("hf_abc"));
     }

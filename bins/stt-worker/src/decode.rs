@@ -1,0 +1,56 @@
+//! Where audio is decoded: in processes of this program that do nothing else, or here.
+
+use std::sync::Arc;
+
+use stt_audio::{DecodeChild, DecodeStats, FfmpegDecode, IsolatedDecode, IsolationConfig};
+use stt_core::Decode;
+use stt_settings::Environment;
+
+use crate::plan::Plan;
+
+/// The argument, not for users, of a process that decodes.
+const CHILD: &str = "decode-child";
+
+/// Where the libraries of this program are, unless the system knows.
+const LIBRARIES: &str = "LD_LIBRARY_PATH";
+
+/// Whether this process is one that decodes.
+pub(crate) fn is_child() -> bool {
+    let mut arguments = std::env::args_os().skip(1);
+    arguments.next().is_some_and(|argument| argument == CHILD) && arguments.next().is_none()
+}
+
+/// What decodes, and what became of its processes.
+pub(crate) struct Decoder {
+    pub(crate) decode: Arc<dyn Decode>,
+    isolated: Option<Arc<IsolatedDecode>>,
+}
+
+impl Decoder {
+    pub(crate) fn new(plan: &Plan, environment: &Environment) -> Self {
+        let config = plan.decode();
+        if !plan.settings.decode_isolated {
+            return Self {
+                decode: Arc::new(FfmpegDecode::new(config)),
+                isolated: None,
+            };
+        }
+        let mut child = DecodeChild::this_program(CHILD);
+        if let Some(path) = environment.get(LIBRARIES) {
+            child.environment.push((LIBRARIES.into(), path.into()));
+        }
+        let isolated = Arc::new(IsolatedDecode::new(IsolationConfig {
+            decode: config,
+            ..IsolationConfig::new(child)
+        }));
+        Self {
+            decode: Arc::clone(&isolated) as Arc<dyn Decode>,
+            isolated: Some(isolated),
+        }
+    }
+
+    /// Nothing where there are none.
+    pub(crate) fn stats(&self) -> DecodeStats {
+        self.isolated.as_ref().map(|decode| decode.stats()).unwrap_or_default()
+    }
+}

@@ -1,0 +1,15 @@
+//! A program that only decodes, for services that embed `IsolatedDecode` and cannot begin their own program anew: smaller,
+//! so it starts sooner. `stt-worker` needs it not.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match stt_audio::decode_child() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(std::io::stderr().lock(), "stt-decode-child: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
