@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)] // helpers of tests are tests
 
+mod decoders;
 mod end_to_end;
 mod flat;
 mod place;

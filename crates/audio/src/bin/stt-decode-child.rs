@@ -1,5 +1,5 @@
-//! A program that only decodes, for services that embed `IsolatedDecode` and cannot begin their own program anew: smaller,
-//! so it starts sooner. `stt-worker` needs it not.
+//! A program that only decodes, for services that embed `IsolatedDecode` and cannot begin their own program anew.
+//! `stt-worker` needs it not: it is its own decoder.
 
 use std::io::Write as _;
 use std::process::ExitCode;

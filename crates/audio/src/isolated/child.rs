@@ -69,12 +69,22 @@ fn decode(socket: Socket<'_>, request: Request, media: File) -> Result<(), Failu
     let decoder = FfmpegDecode::new(DecodeConfig {
         duration_max: request.duration_max,
     });
+    // Frames of audio are short; each write would wake the other side.
+    let mut waiting: Vec<i16> = Vec::with_capacity(2 * SAMPLES_MAX);
     decoder.decode_from(media, &budget, &mut |samples| {
-        samples
-            .chunks(SAMPLES_MAX)
-            .try_for_each(|chunk| say(socket, &Frame::samples(chunk)))
-            .map_err(|error| Failure::transient(ErrorCode::AudioDecodeFailed, "nobody listens").because(error))
-    })
+        waiting.extend_from_slice(samples);
+        while waiting.len() >= SAMPLES_MAX {
+            give(socket, &waiting[..SAMPLES_MAX])?;
+            waiting.drain(..SAMPLES_MAX);
+        }
+        Ok(())
+    })?;
+    give(socket, &waiting)
+}
+
+fn give(socket: Socket<'_>, samples: &[i16]) -> Result<(), Failure> {
+    say(socket, &Frame::samples(samples))
+        .map_err(|error| Failure::transient(ErrorCode::AudioDecodeFailed, "nobody listens").because(error))
 }
 
 fn say(socket: Socket<'_>, mut bytes: &[u8]) -> io::Result<()> {
