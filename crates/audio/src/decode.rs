@@ -3,6 +3,7 @@
 mod formats;
 mod media;
 mod samples;
+mod watch;
 
 use std::fs::File;
 use std::io::{self, Cursor, Read, Seek};
@@ -14,6 +15,7 @@ use stt_core::{Budget, Decode, ErrorCode, Failure, Fetched, Pcm, SpillFile, Stop
 
 use self::media::Media;
 use self::samples::Samples;
+use self::watch::Watch;
 
 /// Settings of [`FfmpegDecode`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,6 +76,17 @@ impl Decode for FfmpegDecode {
 impl FfmpegDecode {
     /// Gives the samples to `take` as they come, never more than the longest audio has; they count when all are given.
     pub(crate) fn decode_from(
+        &self,
+        media: impl Read + Seek + Send + 'static,
+        budget: &Budget<'_>,
+        take: Take<'_>,
+    ) -> Result<(), Failure> {
+        let watch = Watch::default();
+        let decoded = self.decode_watched(watch.over(media), budget, take);
+        watch.failure().map_or(decoded, Err)
+    }
+
+    fn decode_watched(
         &self,
         media: impl Read + Seek + Send + 'static,
         budget: &Budget<'_>,

@@ -92,6 +92,16 @@ fn lists_of_files_open_none_of_them() {
 }
 
 #[test]
+fn a_file_of_ours_that_cannot_be_read_is_this_workers_trouble() {
+    let dir = tempfile::tempdir().unwrap();
+    let unreadable = dir.path().join("a directory, which opens but does not read");
+    fs::create_dir(&unreadable).unwrap();
+    let spilled = Fetched::Spilled(SpillFile::adopt(unreadable, 100));
+    let failure = decode_with(DecodeConfig::default(), &spilled).unwrap_err();
+    assert_eq!((failure.code, failure.fault), (AudioDecodeFailed, Fault::WorkerLocal));
+}
+
+#[test]
 fn damaged_media_is_damaged_not_unknown() {
     let mp4 = fixture("en-003.m4a");
     let moov = mp4.windows(4).position(|tag| tag == b"moov").unwrap();
