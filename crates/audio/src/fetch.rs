@@ -4,8 +4,13 @@ mod answer;
 mod body;
 mod config;
 mod dial;
+#[cfg(test)]
+mod dialled;
 mod lookup;
+mod pace;
+mod proxy;
 mod redirect;
+mod roots;
 mod trouble;
 
 use std::io::{ErrorKind, Read};
@@ -14,26 +19,31 @@ use std::time::Duration;
 
 use stt_core::{AudioUrl, Budget, Failure, Fetch, Fetched};
 use ureq::Agent;
-use ureq::tls::{RootCerts, TlsConfig};
+use ureq::tls::TlsConfig;
 
 pub use self::config::{BadFetchConfig, FetchConfig};
 pub use self::lookup::{Lookup, SystemLookup};
+pub use self::proxy::{BadProxy, EgressProxy};
+pub use self::roots::{BadRoots, PrivateRoots};
 
 use self::answer::Answer;
 use self::body::Sink;
 use self::dial::{Dialer, Resolve};
+use self::pace::Pace;
 use self::trouble::Download;
 use crate::guard::Guard;
 
 /// Downloads over HTTP/1.1, http and https.
 ///
 /// Every hop is looked up once, all addresses of its host are judged, and exactly those are dialled, so that no second
-/// answer of a name server counts. Nothing is kept between two downloads but the roots of TLS, which are the system's.
+/// answer of a name server counts. Nothing is kept between two downloads but the roots of TLS: the system's, read at the
+/// first use of https, or at once where there are private ones.
 #[derive(Debug)]
 pub struct HttpFetch {
     config: FetchConfig,
     resolve: Resolve,
     dialer: Dialer,
+    tls: TlsConfig,
     sink: Sink,
 }
 
@@ -54,6 +64,7 @@ impl HttpFetch {
         config.check()?;
         let guard = Guard {
             allow: config.allow.clone(),
+            deny: config.deny.clone(),
             ports: config.ports.clone(),
         };
         Ok(Self {
@@ -62,6 +73,7 @@ impl HttpFetch {
                 lookup: Arc::new(lookup),
             },
             dialer: Dialer::default(),
+            tls: roots::tls(config.private_roots.as_ref()),
             sink: Sink::new(&config)?,
             config,
         })
@@ -70,11 +82,10 @@ impl HttpFetch {
     /// An agent for one hop. An agent of its own, as its time is what is left now; the dialer is shared, as it holds
     /// the roots of TLS.
     fn agent(&self, remaining: Duration) -> Agent {
-        let tls = TlsConfig::builder().root_certs(RootCerts::PlatformVerifier).build();
         let config = Agent::config_builder()
             .http_status_as_error(false)
-            .tls_config(tls)
-            .proxy(None)
+            .tls_config(self.tls.clone())
+            .proxy(self.config.proxy.as_ref().map(EgressProxy::proxy)) // never that of the environment
             .max_redirects(0)
             .max_redirects_will_error(false)
             .user_agent(self.config.user_agent.as_str())
@@ -83,6 +94,7 @@ impl HttpFetch {
             .timeout_global(Some(remaining))
             .timeout_resolve(Some(self.config.connect_timeout))
             .timeout_connect(Some(self.config.connect_timeout))
+            .timeout_recv_response(Some(self.config.answer_timeout))
             .timeout_per_read(Some(self.config.silence_max))
             .timeout_per_write(Some(self.config.silence_max))
             .build();
@@ -96,6 +108,10 @@ impl Fetch for HttpFetch {
         for _ in 0..=self.config.redirects_max {
             let download = Download { url: &url, budget };
             download.check()?;
+            if self.config.proxy.is_some() {
+                let judged = self.resolve.guard.admit_unresolved(url.host(), url.port());
+                judged.map_err(|denied| download.blocked(denied))?;
+            }
             let agent = self.agent(budget.remaining());
             let response = agent
                 .get(url.expose().clone())
@@ -127,6 +143,9 @@ impl HttpFetch {
     fn receive(&self, body: &mut dyn Read, download: &Download<'_>) -> Result<Fetched, Failure> {
         let mut chunk = vec![0; 64 * 1024];
         let mut pile = self.sink.pile();
+        let (throughput_min, window) = (self.config.throughput_min, self.config.throughput_window);
+        let clock = download.budget.clock();
+        let mut pace = Pace::start(throughput_min, window, clock.now());
         loop {
             download.check()?;
             let count = match body.read(&mut chunk) {
@@ -135,12 +154,15 @@ impl HttpFetch {
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
                 Err(error) => return Err(download.broke(error.into())),
             };
+            if !pace.keeps_up(count, clock.now()) {
+                return Err(download.too_slow(throughput_min, window));
+            }
             let total = pile.len() + count as u64;
             if total > self.config.bytes_max {
                 return Err(download.too_large(total, self.config.bytes_max));
             }
             pile.add(&chunk[..count]).map_err(|error| download.not_kept(error))?;
         }
-        pile.finish().map_err(|error| download.not_kept(error))
+        Ok(pile.finish())
     }
 }

@@ -1,100 +1,48 @@
-//! Which addresses a stranger's URL may lead to.
+//! Which hosts a stranger's URL may lead to.
 
-use std::net::{IpAddr, SocketAddr};
-use std::sync::LazyLock;
+mod literal;
+mod ranges;
 
-use ipnet::IpNet;
+use std::net::SocketAddr;
 
+use self::literal::{Literal, literal};
+use self::ranges::embedded;
 use crate::AddressRule;
 
-/// Ranges that are not the public internet, and why. From IANA's special-purpose address registries, and every form of
-/// IPv6 address that stands for an IPv4 one, public or not: there the route, not the URL, would decide what is reached.
-const DENIED: [(&str, &str); 39] = [
-    ("0.0.0.0/8", "of this host"),
-    ("10.0.0.0/8", "private"),
-    ("100.64.0.0/10", "of a carrier's shared range"),
-    ("127.0.0.0/8", "loopback"),
-    ("169.254.0.0/16", "link-local"),
-    ("172.16.0.0/12", "private"),
-    ("192.0.0.0/24", "reserved"),
-    ("192.0.2.0/24", "for documentation"),
-    ("192.88.99.0/24", "reserved"),
-    ("192.168.0.0/16", "private"),
-    ("198.18.0.0/15", "for benchmarks"),
-    ("198.51.100.0/24", "for documentation"),
-    ("203.0.113.0/24", "for documentation"),
-    ("224.0.0.0/4", "multicast"),
-    ("255.255.255.255/32", "broadcast"),
-    ("240.0.0.0/4", "reserved"),
-    ("::/128", "of this host"),
-    ("::1/128", "loopback"),
-    ("::/96", "an embedded IPv4 address"),
-    ("::ffff:0:0/96", "an embedded IPv4 address"),
-    ("::ffff:0:0:0/96", "an embedded IPv4 address"),
-    ("64:ff9b::/96", "an embedded IPv4 address"),
-    ("64:ff9b:1::/48", "an embedded IPv4 address"),
-    ("2001::/32", "an embedded IPv4 address"),
-    ("2002::/16", "an embedded IPv4 address"),
-    ("100::/64", "reserved"),
-    ("2001::/23", "reserved"),
-    ("2001:db8::/32", "for documentation"),
-    ("3fff::/20", "for documentation"),
-    ("fc00::/7", "private"),
-    ("fe80::/10", "link-local"),
-    ("fec0::/10", "private"),
-    ("ff00::/8", "multicast"),
-    // What is left of IPv6 outside the one range of public addresses, 2000::/3.
-    ("::/3", "reserved"),
-    ("4000::/2", "reserved"),
-    ("8000::/2", "reserved"),
-    ("c000::/3", "reserved"),
-    ("e000::/4", "reserved"),
-    ("f000::/4", "reserved"),
-];
-
-static RANGES: LazyLock<Vec<(IpNet, &'static str)>> = LazyLock::new(|| {
-    let parsed = DENIED.map(|(range, why)| (range.parse().expect("the table holds ranges"), why));
-    parsed.into()
-});
-
-/// Whether an address is one of the public internet.
-///
-/// # Errors
-/// What kind of address it is instead, to follow "the address is".
-pub fn classify(address: IpAddr) -> Result<(), &'static str> {
-    if let IpAddr::V6(v6) = address
-        && matches!(v6.segments(), [_, _, _, _, 0 | 0x200, 0x5efe, ..])
-    {
-        return Err("an embedded IPv4 address"); // ISATAP, in any network
-    }
-    match RANGES.iter().find(|(range, _)| range.contains(&address)) {
-        Some((_, why)) => Err(why),
-        None => Ok(()),
-    }
-}
+pub use self::ranges::classify;
 
 /// Why a host must not be reached. Names no address, so that job results do not tell strangers what internal names
 /// resolve to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Denied {
+    /// The operator closed the host, or one of its addresses.
+    #[error("the host is closed by the operator")]
+    Closed,
     /// One of the host's addresses is not of the public internet.
     #[error("an address of the host is {0}")]
     Address(&'static str),
+    /// The host looks like an address and is none.
+    #[error("the host is a misspelt address")]
+    Misspelt,
     /// Not a port for media.
     #[error("port {0} is not one that audio is fetched from")]
     Port(u16),
 }
 
-/// What may be dialled: the public internet at some ports, and what the operator named at any.
+/// What may be dialled: the public internet at some ports, and what the operator opened at any; never what he closed.
 #[derive(Clone, Debug)]
 pub(crate) struct Guard {
     pub(crate) allow: Vec<AddressRule>,
+    pub(crate) deny: Vec<AddressRule>,
     pub(crate) ports: Vec<u16>,
 }
 
 impl Guard {
     /// Passes only when every address may be dialled: a name that mixes public and private ones is an attack.
     pub(crate) fn admit(&self, host: &str, addresses: &[SocketAddr]) -> Result<(), Denied> {
+        if self.deny.iter().any(|rule| rule.names(host)) || addresses.iter().any(|address| self.closes(*address)) {
+            return Err(Denied::Closed);
+        }
         if self.allow.iter().any(|rule| rule.names(host)) {
             return Ok(());
         }
@@ -103,11 +51,38 @@ impl Guard {
                 continue;
             }
             classify(address.ip()).map_err(Denied::Address)?;
-            if !self.ports.contains(&address.port()) {
-                return Err(Denied::Port(address.port()));
-            }
+            self.admit_port(address.port())?;
         }
         Ok(())
+    }
+
+    /// As far as can be told of a host that somebody else looks up: an address in any spelling is judged as one, a name
+    /// by the operator's rules alone.
+    pub(crate) fn admit_unresolved(&self, host: &str, port: u16) -> Result<(), Denied> {
+        match literal(host) {
+            Literal::Address(ip) => self.admit(host, &[SocketAddr::new(ip, port)]),
+            _ if self.deny.iter().any(|rule| rule.names(host)) => Err(Denied::Closed),
+            _ if self.allow.iter().any(|rule| rule.names(host)) => Ok(()),
+            Literal::Loopback => Err(Denied::Address("loopback")),
+            Literal::Misspelt => Err(Denied::Misspelt),
+            Literal::Name => self.admit_port(port),
+        }
+    }
+
+    /// An IPv6 address that stands for an IPv4 one leads to both.
+    fn closes(&self, address: SocketAddr) -> bool {
+        let ip = address.ip();
+        let inner = embedded(ip).map(Into::into);
+        let covers = |rule: &AddressRule| rule.covers(ip) || inner.is_some_and(|inner| rule.covers(inner));
+        self.deny.iter().any(covers)
+    }
+
+    fn admit_port(&self, port: u16) -> Result<(), Denied> {
+        if self.ports.contains(&port) {
+            Ok(())
+        } else {
+            Err(Denied::Port(port))
+        }
     }
 }
 
@@ -115,117 +90,107 @@ impl Guard {
 mod tests {
     use super::*;
 
-    #[test]
-    fn only_the_public_internet_is_public() {
-        let cases = [
-            ("0.0.0.0", "of this host"),
-            ("0.1.2.3", "of this host"),
-            ("10.255.255.255", "private"),
-            ("100.64.0.1", "of a carrier's shared range"),
-            ("100.127.255.255", "of a carrier's shared range"),
-            ("127.0.0.1", "loopback"),
-            ("127.255.0.1", "loopback"),
-            ("169.254.169.254", "link-local"),
-            ("172.16.0.1", "private"),
-            ("172.31.255.255", "private"),
-            ("192.0.0.8", "reserved"),
-            ("192.0.2.1", "for documentation"),
-            ("192.88.99.1", "reserved"),
-            ("192.168.1.1", "private"),
-            ("198.19.255.255", "for benchmarks"),
-            ("198.51.100.7", "for documentation"),
-            ("203.0.113.7", "for documentation"),
-            ("224.0.0.1", "multicast"),
-            ("239.255.255.255", "multicast"),
-            ("240.0.0.1", "reserved"),
-            ("255.255.255.255", "broadcast"),
-            ("::", "of this host"),
-            ("::1", "loopback"),
-            ("::127.0.0.1", "an embedded IPv4 address"),
-            ("::ffff:127.0.0.1", "an embedded IPv4 address"),
-            ("::ffff:8.8.8.8", "an embedded IPv4 address"),
-            ("::ffff:0:127.0.0.1", "an embedded IPv4 address"),
-            ("64:ff9b::7f00:1", "an embedded IPv4 address"),
-            ("64:ff9b:1::a00:1", "an embedded IPv4 address"),
-            ("2001:0:1::1", "an embedded IPv4 address"),
-            ("2002:7f00:1::", "an embedded IPv4 address"),
-            ("2600:1::5efe:a00:1", "an embedded IPv4 address"),
-            ("2600:1::200:5efe:a00:1", "an embedded IPv4 address"),
-            ("100::1", "reserved"),
-            ("2001:2::1", "reserved"),
-            ("2001:20::1", "reserved"),
-            ("2001:db8::1", "for documentation"),
-            ("3fff::1", "for documentation"),
-            ("fc00::1", "private"),
-            ("fd12:3456::1", "private"),
-            ("fe80::1", "link-local"),
-            ("fec0::1", "private"),
-            ("ff02::1", "multicast"),
-            ("1::1", "reserved"),
-            ("4000::1", "reserved"),
-            ("5f00::1", "reserved"),
-            ("bfff::1", "reserved"),
-            ("c000::1", "reserved"),
-            ("efff::1", "reserved"),
-            ("f800::1", "reserved"),
-        ];
-        for (address, why) in cases {
-            assert_eq!(classify(address.parse().unwrap()), Err(why), "{address}");
-        }
-        let public = [
-            "1.1.1.1",
-            "9.255.255.255",
-            "11.0.0.1",
-            "100.63.255.255",
-            "100.128.0.1",
-            "172.15.0.1",
-            "172.32.0.1",
-            "192.0.1.1",
-            "198.17.0.1",
-            "198.20.0.1",
-            "223.255.255.255",
-            "2001:200::1",
-            "2001:4860:4860::8888",
-            "2606:4700::1111",
-            "3ffe::1",
-        ];
-        for address in public {
-            assert_eq!(classify(address.parse().unwrap()), Ok(()), "{address}");
+    fn rules(texts: &[&str]) -> Vec<AddressRule> {
+        texts.iter().map(|text| text.parse().unwrap()).collect()
+    }
+
+    fn guard(allow: &[&str], deny: &[&str]) -> Guard {
+        Guard {
+            allow: rules(allow),
+            deny: rules(deny),
+            ports: vec![80, 443],
         }
     }
 
-    fn check(allow: &[&str], host: &str, addresses: &[&str], admitted: Result<(), Denied>) {
-        let allow: Vec<AddressRule> = allow.iter().map(|rule| rule.parse().unwrap()).collect();
-        let ports = vec![80, 443];
+    #[track_caller]
+    fn check(allow: &[&str], deny: &[&str], host: &str, addresses: &[&str], admitted: Result<(), Denied>) {
         let addresses: Vec<SocketAddr> = addresses.iter().map(|address| address.parse().unwrap()).collect();
-        let found = Guard { allow, ports }.admit(host, &addresses);
+        let found = guard(allow, deny).admit(host, &addresses);
         assert_eq!(found, admitted, "{host} at {addresses:?}");
     }
 
     #[test]
     fn one_private_address_among_public_ones_refuses_them_all() {
         let private = Err(Denied::Address("private"));
-        check(&[], "media.example", &["1.1.1.1:443", "10.0.0.1:443"], private);
-        check(&[], "media.example", &["1.1.1.1:443", "[2606::1]:443"], Ok(()));
+        check(&[], &[], "media.example", &["1.1.1.1:443", "10.0.0.1:443"], private);
+        check(&[], &[], "media.example", &["1.1.1.1:443", "[2606::1]:443"], Ok(()));
     }
 
     #[test]
     fn odd_ports_are_for_what_the_operator_named() {
-        check(&[], "media.example", &["1.1.1.1:22"], Err(Denied::Port(22)));
-        check(&["media.example"], "Media.Example.", &["1.1.1.1:22"], Ok(()));
-        check(&["1.1.1.0/24"], "media.example", &["1.1.1.1:22"], Ok(()));
+        check(&[], &[], "media.example", &["1.1.1.1:22"], Err(Denied::Port(22)));
+        check(&["media.example"], &[], "Media.Example.", &["1.1.1.1:22"], Ok(()));
+        check(&["1.1.1.0/24"], &[], "media.example", &["1.1.1.1:22"], Ok(()));
+    }
+
+    #[test]
+    fn what_is_closed_stays_closed_whatever_is_open() {
+        let closed = Err(Denied::Closed);
+        for (allow, deny, host, address) in [
+            (&[][..], "evil.example", "Evil.Example.", "1.1.1.1:443"),
+            (&[], ".evil.example", "evil.example", "1.1.1.1:443"),
+            (&[], ".evil.example", "a.b.evil.example", "1.1.1.1:443"),
+            (&[], "1.1.1.0/24", "media.example", "1.1.1.1:443"),
+            (&["media.internal"], "10.0.0.1", "media.internal", "10.0.0.1:80"),
+            (&["media.internal"], "media.internal", "media.internal", "10.0.0.1:80"),
+            (&["10.0.0.0/8"], "10.9.0.0/16", "10.9.1.1", "10.9.1.1:80"),
+            (
+                &["media.internal"],
+                "10.0.0.0/8",
+                "media.internal",
+                "[::ffff:10.0.0.1]:80",
+            ),
+            (
+                &["64:ff9b::/96"],
+                "8.8.8.8",
+                "[64:ff9b::808:808]",
+                "[64:ff9b::808:808]:80",
+            ),
+        ] {
+            check(allow, &[deny], host, &[address], closed);
+        }
+        check(&[], &["evil.example"], "a.evil.example", &["1.1.1.1:443"], Ok(()));
+        check(&[], &[".evil.example"], "notevil.example", &["1.1.1.1:443"], Ok(()));
+        check(&["10.0.0.0/8"], &["10.9.0.0/16"], "a", &["10.8.1.1:80"], Ok(()));
     }
 
     #[test]
     fn a_rule_opens_what_it_names_and_no_more() {
         let loopback = Err(Denied::Address("loopback"));
-        check(&["127.0.0.1/32"], "a", &["127.0.0.1:8000"], Ok(()));
-        check(&["127.0.0.1"], "a", &["127.0.0.1:8000"], Ok(()));
-        check(&["127.0.0.1"], "a", &["127.0.0.2:80"], loopback);
-        check(&["127.0.0.1"], "a", &["127.0.0.1:80", "[::1]:80"], loopback);
-        check(&["internal"], "media.internal", &["127.0.0.1:80"], loopback);
-        check(&["media.internal"], "media.internal", &["127.0.0.1:80"], Ok(()));
+        check(&["127.0.0.1/32"], &[], "a", &["127.0.0.1:8000"], Ok(()));
+        check(&["127.0.0.1"], &[], "a", &["127.0.0.1:8000"], Ok(()));
+        check(&["127.0.0.1"], &[], "a", &["127.0.0.2:80"], loopback);
+        check(&["127.0.0.1"], &[], "a", &["127.0.0.1:80", "[::1]:80"], loopback);
+        check(&["internal"], &[], "media.internal", &["127.0.0.1:80"], loopback);
+        check(&["media.internal"], &[], "media.internal", &["127.0.0.1:80"], Ok(()));
+        check(&[".internal"], &[], "media.internal", &["127.0.0.1:80"], Ok(()));
         let embedded = Err(Denied::Address("an embedded IPv4 address"));
-        check(&["127.0.0.0/8"], "a", &["[::ffff:127.0.0.1]:80"], embedded);
+        check(&["127.0.0.0/8"], &[], "a", &["[::ffff:127.0.0.1]:80"], embedded);
+    }
+
+    #[test]
+    fn of_a_host_that_a_proxy_looks_up_the_spelling_is_judged() {
+        let unresolved = |allow: &[&str], deny: &[&str], host, port| guard(allow, deny).admit_unresolved(host, port);
+        let address = |kind| Err(Denied::Address(kind));
+        for (host, found) in [
+            ("127.0.0.1", address("loopback")),
+            ("0177.1", address("loopback")),
+            ("2852039166", address("link-local")),
+            ("[::ffff:a00:1]", address("an embedded IPv4 address")),
+            ("LocalHost.", address("loopback")),
+            ("a.localhost", address("loopback")),
+            ("1.2.3.4.5", Err(Denied::Misspelt)),
+            ("1.1.1.1", Ok(())),
+            ("media.example", Ok(())),
+        ] {
+            assert_eq!(unresolved(&[], &[], host, 443), found, "{host}");
+        }
+        assert_eq!(unresolved(&[], &[], "media.example", 22), Err(Denied::Port(22)));
+        assert_eq!(unresolved(&["media.internal"], &[], "media.internal", 8080), Ok(()));
+        assert_eq!(unresolved(&["localhost"], &[], "localhost", 8080), Ok(()));
+        assert_eq!(unresolved(&["127.0.0.0/8"], &[], "127.1", 8080), Ok(()));
+        let closed = Err(Denied::Closed);
+        assert_eq!(unresolved(&["a.internal"], &[".internal"], "a.internal", 80), closed);
+        assert_eq!(unresolved(&[], &["1.1.0.0/16"], "0x01010101", 80), closed);
     }
 }

@@ -1,8 +1,8 @@
 //! Audio from strangers: [`HttpFetch`] downloads what a job's URL leads to, [`FfmpegDecode`] turns it into samples, and
 //! [`IsolatedDecode`] does so in processes that a crash may end and that can do nothing else ([`decode_child`]).
 //!
-//! Both expect the worst of their input. A download reaches only public addresses and those the operator named, at every
-//! redirect, and ends at a number of bytes; decoding opens only formats and codecs from a list, touches no file or network
+//! Both expect the worst of their input. A download reaches only public addresses and those the operator opened, at every
+//! redirect, and ends at a number of bytes and of seconds; decoding opens only formats and codecs from a list, touches no file or network
 //! but the bytes given, and ends at a number of samples.
 //!
 //! This crate never retries, reads no environment (proxy variables included), and shows no URL with its query.
@@ -32,7 +32,9 @@ mod isolated;
 mod rule;
 
 pub use decode::{DecodeConfig, FfmpegDecode};
-pub use fetch::{BadFetchConfig, FetchConfig, HttpFetch, Lookup, SystemLookup};
+pub use fetch::{
+    BadFetchConfig, BadProxy, BadRoots, EgressProxy, FetchConfig, HttpFetch, Lookup, PrivateRoots, SystemLookup,
+};
 pub use guard::{Denied, classify};
 pub use isolated::{
     Containment, DecodeChild, DecodeChildError, DecodeStats, IsolatedDecode, IsolationConfig, contain, decode_child,

@@ -3,36 +3,16 @@
 
 mod common;
 
-use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
-use common::{Reply, Server, assert_failed, body, config, endless, fetch, fetch_within, raw, redirect, stall, status};
+use common::{LATER, answer, assert_failed, config, fetch, setup};
 use stt_audio::{FetchConfig, HttpFetch};
-use stt_core::ErrorCode::{AudioTooLarge, DownloadFailed, DownloadHttpStatus, DownloadTimeout};
+use stt_core::ErrorCode::{DownloadFailed, DownloadHttpStatus};
 use stt_core::{Budget, Cancel, Fault, Fetch, Fetched, SystemClock};
-use tempfile::{TempDir, tempdir};
-
-const LATER: Fault = Fault::Transient { after: None };
-
-struct Setup {
-    fetch: HttpFetch,
-    dir: TempDir,
-}
-
-fn setup(change: impl FnOnce(&mut FetchConfig)) -> Setup {
-    let dir = tempdir().unwrap();
-    let mut config = config(dir.path());
-    change(&mut config);
-    let fetch = HttpFetch::new(config).unwrap();
-    Setup { fetch, dir }
-}
-
-/// What becomes of one reply.
-fn answer(reply: Reply) -> Result<Fetched, stt_core::Failure> {
-    let server = Server::start(vec![reply]);
-    fetch(&setup(|_| {}).fetch, &server.url("/note.ogg?token=secret"))
-}
+use stt_testkit::faulty::{
+    FaultyServer as Server, Forbidden, body, cut, endless_headers, raw, redirect, status, too_short, unavailable,
+};
+use tempfile::tempdir;
 
 #[test]
 fn a_missing_file_is_missing_for_good() {
@@ -47,9 +27,10 @@ fn a_missing_file_is_missing_for_good() {
 #[test]
 fn a_busy_server_is_asked_again_when_it_says() {
     let after = Some(Duration::from_secs(7));
-    let busy = status(503, "Retry-After: 7\r\n");
-    assert_failed(answer(busy), DownloadHttpStatus, Fault::Transient { after });
-    assert_failed(answer(status(500, "")), DownloadHttpStatus, LATER);
+    assert_failed(answer(unavailable(7)), DownloadHttpStatus, Fault::Transient { after });
+    for code in [408, 425, 429, 500] {
+        assert_failed(answer(status(code, "")), DownloadHttpStatus, LATER);
+    }
 }
 
 #[test]
@@ -57,10 +38,11 @@ fn a_connection_that_breaks_may_work_later() {
     let broken = [
         raw(""),
         raw("HTTP/1.1 200 OK\r\nContent-Le"),
-        raw("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nshort"),
-        raw("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nsh"),
+        too_short(9, b"short"),
+        cut(),
         raw("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nnonsense\r\n"),
         raw("SSH-2.0-OpenSSH\r\n\r\n"),
+        endless_headers(),
     ];
     for reply in broken {
         assert_failed(answer(reply), DownloadFailed, LATER);
@@ -86,59 +68,13 @@ fn nobody_there_may_be_there_later() {
 }
 
 #[test]
-fn a_server_that_stalls_costs_no_more_than_the_time_allowed() {
-    let stalls = [
-        stall(""),
-        stall("HTTP/1.1 200 OK\r\nContent-Le"),
-        stall("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nslow"),
-        endless("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "1\r\na\r\n"),
-    ];
-    for reply in stalls {
-        let server = Server::start(vec![reply]);
-        let fetcher = setup(|config| config.bytes_max = u64::MAX).fetch;
-        let late = fetch_within(&fetcher, &server.url("/"), Duration::from_millis(150));
-        let failure = assert_failed(late, DownloadTimeout, LATER);
-        assert!(failure.message.starts_with("not within 150ms"), "{failure}");
-    }
-}
-
-#[test]
-fn silence_ends_a_download_before_the_whole_time_is_lost() {
-    let server = Server::start(vec![stall("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nslow")]);
-    let fetcher = setup(|config| config.silence_max = Duration::from_millis(100)).fetch;
-    let failure = assert_failed(fetch(&fetcher, &server.url("/")), DownloadTimeout, LATER);
-    assert!(failure.message.starts_with("one step of the download"), "{failure}");
-}
-
-#[test]
 fn a_cancelled_download_says_so_without_dialling() {
-    let (cancel, forbidden) = (Cancel::default(), common::Forbidden::start());
+    let (cancel, forbidden) = (Cancel::default(), Forbidden::start());
     cancel.cancel();
     let budget = Budget::new(&SystemClock, &cancel, Duration::from_secs(30));
     let url = format!("http://127.0.0.1:{}/", forbidden.port()).parse().unwrap();
     assert_failed(setup(|_| {}).fetch.fetch(&url, &budget), DownloadFailed, LATER);
-    forbidden.assert_untouched("after a cancel");
-}
-
-#[test]
-fn too_much_is_refused_when_claimed_and_when_read() {
-    let small = |config: &mut FetchConfig| config.bytes_max = 1000;
-    let replies = [
-        raw("HTTP/1.1 200 OK\r\nContent-Length: 1001\r\n\r\n"), // refused before the missing body is noticed
-        raw(format!("HTTP/1.1 200 OK\r\n\r\n{}", "a".repeat(1001))),
-        endless("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", "4\r\naaaa\r\n"),
-    ];
-    for reply in replies {
-        let server = Server::start(vec![reply]);
-        let failure = assert_failed(
-            fetch(&setup(small).fetch, &server.url("/")),
-            AudioTooLarge,
-            Fault::Permanent,
-        );
-        assert!(failure.message.contains("over the limit of 1000"), "{failure}");
-    }
-    let server = Server::start(vec![body(&[7; 1000])]);
-    assert_eq!(fetch(&setup(small).fetch, &server.url("/")).unwrap().len(), 1000);
+    assert!(!forbidden.was_touched());
 }
 
 #[test]
@@ -209,56 +145,6 @@ fn an_empty_body_is_the_decoders_business() {
     for reply in [body(b""), raw("HTTP/1.1 200 OK\r\n\r\n"), raw("HTTP/1.1 204 X\r\n\r\n")] {
         assert!(answer(reply).unwrap().is_empty());
     }
-}
-
-#[test]
-fn long_bodies_go_to_a_private_file_that_goes_with_them() {
-    let long: Vec<u8> = (0..300_000_u32).map(|n| (n % 251) as u8).collect();
-    let server = Server::start(vec![body(&long), body(&long[..1000])]);
-    let setup = setup(|config| config.memory_max = 1000);
-    let media = fetch(&setup.fetch, &server.url("/long")).unwrap();
-    let Fetched::Spilled(file) = &media else {
-        panic!("{media:?}")
-    };
-    assert_eq!(media.len(), 300_000);
-    assert_eq!(fs::read(file.path()).unwrap(), long);
-    let mode = |path: &std::path::Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-    let (path, private) = (file.path().to_owned(), file.path().parent().unwrap().to_owned());
-    assert_eq!((mode(&path), mode(&private)), (0o600, 0o700));
-    assert_eq!(private.parent(), Some(setup.dir.path()));
-    drop(media);
-    assert!(!path.exists());
-
-    let short = fetch(&setup.fetch, &server.url("/short")).unwrap();
-    assert!(matches!(short, Fetched::Memory(_)), "{short:?}");
-    drop(setup.fetch);
-    assert!(!private.exists());
-}
-
-#[test]
-fn a_long_body_that_breaks_leaves_no_file() {
-    let mut bytes = b"HTTP/1.1 200 OK\r\nContent-Length: 9000\r\n\r\n".to_vec();
-    bytes.extend([7; 5000]);
-    let server = Server::start(vec![raw(bytes)]);
-    let setup = setup(|config| config.memory_max = 1000);
-    assert_failed(fetch(&setup.fetch, &server.url("/")), DownloadFailed, LATER);
-    let private = fs::read_dir(setup.dir.path()).unwrap().next().unwrap().unwrap();
-    assert_eq!(fs::read_dir(private.path()).unwrap().count(), 0);
-}
-
-#[test]
-fn a_directory_that_cannot_be_written_is_this_workers_trouble() {
-    let server = Server::start(vec![body(&[7; 5000])]);
-    let setup = setup(|config| config.memory_max = 1000);
-    let path = setup.dir.path().to_owned();
-    fs::remove_dir(&path).unwrap();
-    fs::write(&path, "in the way").unwrap();
-    assert_failed(
-        fetch(&setup.fetch, &server.url("/")),
-        DownloadFailed,
-        Fault::WorkerLocal,
-    );
-    fs::remove_file(&path).unwrap();
 }
 
 #[test]

@@ -9,10 +9,11 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Mutex;
 use std::time::Duration;
 
-use common::{Forbidden, Server, assert_failed, body, config, fetch, redirect};
+use common::{assert_failed, config, fetch};
 use stt_audio::{FetchConfig, HttpFetch, Lookup};
 use stt_core::ErrorCode::{DownloadFailed, SsrfBlocked};
 use stt_core::Fault;
+use stt_testkit::faulty::{FaultyServer as Server, Forbidden, body, redirect};
 use tempfile::tempdir;
 
 /// Answers each name with its list of answers, one after another.
@@ -86,7 +87,7 @@ fn no_spelling_of_a_private_address_is_dialled() {
     for host in hosts {
         let url = format!("http://{host}:{port}/note.ogg?token=secret");
         let result = fetch(&fetcher, &url);
-        forbidden.assert_untouched(&url);
+        assert!(!forbidden.was_touched(), "connected: {url}");
         let failure = result.expect_err(&url);
         // Some resolvers do not know the odd spellings; then there is nothing to dial.
         let unknown = failure.code == DownloadFailed && failure.fault == (Fault::Transient { after: None });
@@ -122,6 +123,7 @@ fn a_redirect_gets_no_further_than_a_url_would() {
     let port = forbidden.port();
     // The server is reached by a name that the operator opened; its address itself is not open.
     let targets = [
+        format!("http://0x7f.1:{port}/"),
         format!("http://127.0.0.1:{port}/"),
         format!("http://2130706433:{port}/"),
         format!("http://[::ffff:127.0.0.1]:{port}/"),
@@ -138,7 +140,7 @@ fn a_redirect_gets_no_further_than_a_url_would() {
         });
         let refused = fetch(&fetcher, &format!("http://localhost:{}/", server.address.port()));
         assert_failed(refused, SsrfBlocked, Fault::Permanent);
-        forbidden.assert_untouched(&target);
+        assert!(!forbidden.was_touched(), "connected: {target}");
         assert_eq!(server.requests().len(), 1, "the redirect was not even seen: {target}");
     }
 }
@@ -163,7 +165,28 @@ fn a_name_that_mixes_open_and_closed_addresses_is_refused() {
     let fetcher = HttpFetch::with_lookup(config(dir.path()), names).unwrap();
     let url = format!("http://mixed.example:{}/", forbidden.port());
     assert_failed(fetch(&fetcher, &url), SsrfBlocked, Fault::Permanent);
-    forbidden.assert_untouched(&url);
+    assert!(!forbidden.was_touched(), "connected: {url}");
+}
+
+#[test]
+fn what_the_operator_closed_is_not_reached_although_it_is_open() {
+    for rule in ["127.0.0.1", "127.0.0.0/8", "media.internal", ".internal"] {
+        let forbidden = Forbidden::start();
+        let dir = tempdir().unwrap();
+        let mut config = config(dir.path());
+        config.allow.push("media.internal".parse().unwrap());
+        config.deny = vec![rule.parse().unwrap()];
+        let names = Names::knowing([("media.internal", &[&["127.0.0.1"]])]);
+        let fetcher = HttpFetch::with_lookup(config, names).unwrap();
+        let refused = fetch(&fetcher, &format!("http://media.internal:{}/", forbidden.port()));
+        let failure = assert_failed(refused, SsrfBlocked, Fault::Permanent);
+        assert!(
+            failure.story().ends_with("closed by the operator"),
+            "{}",
+            failure.story()
+        );
+        assert!(!forbidden.was_touched(), "{rule}");
+    }
 }
 
 #[test]

@@ -29,10 +29,11 @@ impl Fetched {
     }
 }
 
-/// A file that is removed when this value goes.
+/// A file that is removed when this value goes, and its directory with it where that is the file's own.
 #[derive(Debug)]
 pub struct SpillFile {
     path: PathBuf,
+    dir: Option<PathBuf>,
     len: u64,
 }
 
@@ -40,7 +41,17 @@ impl SpillFile {
     /// Takes charge of a file of `len` bytes.
     #[must_use]
     pub fn adopt(path: PathBuf, len: u64) -> Self {
-        Self { path, len }
+        Self { path, dir: None, len }
+    }
+
+    /// Takes charge of a directory that holds nothing but a file called `name`, of `len` bytes.
+    #[must_use]
+    pub fn adopt_dir(dir: PathBuf, name: &str, len: u64) -> Self {
+        Self {
+            path: dir.join(name),
+            dir: Some(dir),
+            len,
+        }
     }
 
     /// Where it is.
@@ -54,6 +65,9 @@ impl Drop for SpillFile {
     fn drop(&mut self) {
         // Nothing better can be done here; what stays is swept at the next start.
         let _ = std::fs::remove_file(&self.path);
+        if let Some(dir) = &self.dir {
+            let _ = std::fs::remove_dir_all(dir);
+        }
     }
 }
 

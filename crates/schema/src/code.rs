@@ -71,7 +71,7 @@ error_codes! {
     JobTooLarge "JOB_TOO_LARGE" Validation "The message is larger than a job may be.";
     SsrfBlocked "SSRF_BLOCKED" Download "The URL leads to an address or port that the worker must not reach.";
     DownloadFailed "DOWNLOAD_FAILED" Download "The host could not be resolved or reached, or the transfer broke.";
-    DownloadTimeout "DOWNLOAD_TIMEOUT" Download "The audio did not arrive within `AUDIO_DOWNLOAD_TIMEOUT`.";
+    DownloadTimeout "DOWNLOAD_TIMEOUT" Download "The audio did not arrive within `AUDIO_DOWNLOAD_TIMEOUT`, or came too slowly.";
     DownloadHttpStatus "DOWNLOAD_HTTP_STATUS" Download "The server answered with an error status.";
     AudioTooLarge "AUDIO_TOO_LARGE" Download "The audio has more than `MAX_AUDIO_BYTES`.";
     AudioUnsupportedFormat "AUDIO_UNSUPPORTED_FORMAT" Transcribe "The bytes are in no format that the worker decodes.";

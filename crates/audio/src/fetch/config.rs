@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::{EgressProxy, PrivateRoots};
 use crate::AddressRule;
 
 /// Settings of [`crate::HttpFetch`].
@@ -12,11 +13,13 @@ pub struct FetchConfig {
     pub bytes_max: u64,
     /// Most bytes of a body kept in memory; a longer one goes to a private file. Default 8,388,608 (8 MiB).
     pub memory_max: u64,
-    /// Where the directory for long bodies is made, when the first one comes. Default `/tmp/stt`.
+    /// Where long bodies go, each in a directory of its own. Default `/tmp/stt`.
     pub tmp_dir: PathBuf,
-    /// What may be reached besides the public internet. Default empty.
+    /// What may be reached besides the public internet, at any port. Default empty.
     pub allow: Vec<AddressRule>,
-    /// Ports that may be reached. Default 80 and 443.
+    /// What must not be reached, whatever is allowed. Default empty.
+    pub deny: Vec<AddressRule>,
+    /// Ports that may be reached where `allow` does not open all. Default 80 and 443.
     pub ports: Vec<u16>,
     /// Most redirects followed. Default 3.
     pub redirects_max: u32,
@@ -24,6 +27,17 @@ pub struct FetchConfig {
     pub connect_timeout: Duration,
     /// Most time without a byte from the server. Default 10 s.
     pub silence_max: Duration,
+    /// Most time from the request to the end of the answer's headers. Default 10 s.
+    pub answer_timeout: Duration,
+    /// Fewest bytes of a body in a second, on average over each `throughput_window`; 0 lets a body come as it likes.
+    /// Default 1,024.
+    pub throughput_min: u64,
+    /// How long a body may be slower before it is given up. Default 10 s.
+    pub throughput_window: Duration,
+    /// The proxy that everything goes through. Default none.
+    pub proxy: Option<EgressProxy>,
+    /// Authorities trusted besides the system's. Default none.
+    pub private_roots: Option<PrivateRoots>,
     /// The `User-Agent`. Default `stt-worker`.
     pub user_agent: String,
 }
@@ -35,10 +49,16 @@ impl Default for FetchConfig {
             memory_max: 8 * 1024 * 1024,
             tmp_dir: "/tmp/stt".into(),
             allow: vec![],
+            deny: vec![],
             ports: vec![80, 443],
             redirects_max: 3,
             connect_timeout: Duration::from_secs(10),
             silence_max: Duration::from_secs(10),
+            answer_timeout: Duration::from_secs(10),
+            throughput_min: 1024,
+            throughput_window: Duration::from_secs(10),
+            proxy: None,
+            private_roots: None,
             user_agent: "stt-worker".into(),
         }
     }
@@ -70,6 +90,8 @@ impl FetchConfig {
             ("bytes_max", self.bytes_max == 0),
             ("connect_timeout", self.connect_timeout.is_zero()),
             ("silence_max", self.silence_max.is_zero()),
+            ("answer_timeout", self.answer_timeout.is_zero()),
+            ("throughput_window", self.throughput_window.is_zero()),
         ] {
             if is_zero {
                 return Err(BadFetchConfig::Zero(name));

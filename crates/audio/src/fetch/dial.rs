@@ -9,6 +9,7 @@ use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
 use ureq::unversioned::transport::{ConnectionDetails, Connector, DefaultConnector, NextTimeout, Transport};
 
 use super::Lookup;
+use super::proxy::is_proxy;
 use crate::guard::Guard;
 
 /// Most addresses of a host that are tried: what the client's list of them holds.
@@ -22,7 +23,7 @@ pub(super) struct Resolve {
 }
 
 impl Resolver for Resolve {
-    fn resolve(&self, uri: &Uri, _: &Config, timeout: NextTimeout) -> Result<ResolvedSocketAddrs, ureq::Error> {
+    fn resolve(&self, uri: &Uri, config: &Config, timeout: NextTimeout) -> Result<ResolvedSocketAddrs, ureq::Error> {
         let host = uri.host().ok_or(ureq::Error::HostNotFound)?;
         let implied = if uri.scheme_str() == Some("https") { 443 } else { 80 };
         let port = uri.port_u16().unwrap_or(implied);
@@ -32,10 +33,13 @@ impl Resolver for Resolve {
             Err(error) if error.kind() == io::ErrorKind::TimedOut => return Err(ureq::Error::Timeout(timeout.reason)),
             Err(error) => return Err(error.into()),
         };
-        self.guard.admit(host, &addresses).map_err(|denied| {
-            log::debug!("refused {host}, port {port}, at {addresses:?}: {denied}");
-            ureq::Error::Other(denied.into())
-        })?;
+        // The proxy is the operator's choice; strangers choose what is behind it, which is judged before.
+        if !is_proxy(config.proxy(), uri) {
+            self.guard.admit(host, &addresses).map_err(|denied| {
+                log::debug!("refused {host}, port {port}, at {addresses:?}: {denied}");
+                ureq::Error::Other(denied.into())
+            })?;
+        }
         let mut admitted = self.empty();
         for address in addresses.into_iter().take(ADDRESSES_MAX) {
             admitted.push(address);
@@ -45,8 +49,14 @@ impl Resolver for Resolve {
 }
 
 /// Connects, for all agents alike: the first TLS connection reads the system's roots, the others share them.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Dialer(Arc<DefaultConnector>);
+#[derive(Clone, Debug)]
+pub(super) struct Dialer(pub(super) Arc<dyn Connector<(), Out = Box<dyn Transport>>>);
+
+impl Default for Dialer {
+    fn default() -> Self {
+        Self(Arc::new(DefaultConnector::default()))
+    }
+}
 
 impl Connector<()> for Dialer {
     type Out = Box<dyn Transport>;

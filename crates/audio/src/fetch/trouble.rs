@@ -1,6 +1,7 @@
 //! What to say of a download that failed, and what to do about it.
 
 use std::io;
+use std::time::Duration;
 
 use stt_core::{AudioUrl, Budget, ErrorCode, Failure, Fault, Stop};
 use ureq::Timeout;
@@ -32,10 +33,7 @@ impl Download<'_> {
                 .failed(ErrorCode::DownloadTimeout, "one step of the download took too long")
                 .because(ureq::Error::Timeout(step)),
             ureq::Error::Other(error) => match error.downcast::<Denied>() {
-                Ok(denied) => {
-                    let message = format!("{} must not be reached", self.url);
-                    Failure::permanent(ErrorCode::SsrfBlocked, message).because(denied)
-                }
+                Ok(denied) => self.blocked(*denied),
                 Err(error) => self
                     .failed(ErrorCode::DownloadFailed, "the download failed")
                     .because(error),
@@ -43,6 +41,8 @@ impl Download<'_> {
             ureq::Error::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => self
                 .failed(ErrorCode::DownloadFailed, "the connection closed before the end")
                 .because(error),
+            // It quotes the whole URL.
+            ureq::Error::BadUri(_) => self.failed(ErrorCode::DownloadFailed, "the client does not take the URL"),
             // The client's own wording of a bare IO error adds nothing.
             ureq::Error::Io(error) => self
                 .failed(ErrorCode::DownloadFailed, "the download failed")
@@ -51,6 +51,18 @@ impl Download<'_> {
                 .failed(ErrorCode::DownloadFailed, "the download failed")
                 .because(error),
         }
+    }
+
+    /// Nobody may be sent there.
+    pub(super) fn blocked(&self, denied: Denied) -> Failure {
+        let message = format!("{} must not be reached", self.url);
+        Failure::permanent(ErrorCode::SsrfBlocked, message).because(denied)
+    }
+
+    /// The body comes in a trickle.
+    pub(super) fn too_slow(&self, throughput_min: u64, window: Duration) -> Failure {
+        let what = format!("fewer than {throughput_min} bytes a second over {window:?}");
+        self.failed(ErrorCode::DownloadTimeout, &what)
     }
 
     /// The server answered with an error status.

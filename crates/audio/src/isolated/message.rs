@@ -92,7 +92,8 @@ impl Frame {
         let code = CODES.iter().position(|code| *code == failure.code);
         // What is not on the list cannot come from decoding alone.
         let code = code.unwrap_or(3);
-        let again = matches!(failure.fault, Fault::Transient { .. });
+        // A disk that broke is worth another try; only the worker itself may say that it should wait.
+        let again = matches!(failure.fault, Fault::Transient { .. } | Fault::WorkerLocal);
         let cause = failure.source.as_ref().map(|cause| stt_core::story(cause.as_ref()));
         let (message, cause) = (plain(&failure.message), plain(&cause.unwrap_or_default()));
         let message_bytes = u16::try_from(message.len()).expect("plain text is short");
