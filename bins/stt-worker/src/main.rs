@@ -4,6 +4,7 @@ mod address_file;
 mod args;
 mod brokers;
 mod decode;
+mod egress;
 mod engine;
 mod error;
 mod health;

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
-use stt_audio::{AddressRule, DecodeConfig, FetchConfig};
+use stt_audio::{DecodeConfig, FetchConfig};
 use stt_core::{Backoff, DetailLevel, Limits};
 use stt_hub::HubConfig;
 use stt_kafka::{Connection, PublishConfig, SourceConfig, TransactConfig};
@@ -13,30 +13,25 @@ use stt_settings::{
 };
 use stt_whisper::{CompressionUnit, InitialPrompt, Options};
 
-const ALLOW_RULE: &str = "must be host names, IP addresses and ranges such as 10.0.0.0/8, separated by commas";
+use crate::egress::Egress;
 
 /// Settings that every part has agreed to.
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub(crate) settings: WorkerSettings,
-    allow: Vec<AddressRule>,
+    egress: Egress,
 }
 
 impl Plan {
     /// Reads them; all problems are told at once, whichever part they are with.
     pub(crate) fn read(environment: &Environment) -> Result<Self, Problems> {
-        let mut allow = Vec::new();
+        let mut egress = Egress::default();
         let settings = WorkerSettings::read_and_check(environment, |draft| {
             let mut problems = kafka_problems(draft);
-            for text in &draft.url_allow {
-                match text.parse() {
-                    Ok(rule) => allow.push(rule),
-                    Err(_) => problems.push(Problem::new("AUDIO_URL_ALLOW", text, ALLOW_RULE)),
-                }
-            }
+            egress = Egress::read(&draft.egress, &mut problems);
             problems
         })?;
-        Ok(Self { settings, allow })
+        Ok(Self { settings, egress })
     }
 
     /// What `--check` prints.
@@ -104,7 +99,11 @@ impl Plan {
         FetchConfig {
             bytes_max: self.settings.audio_bytes_max,
             tmp_dir: tmp_dir.to_owned(),
-            allow: self.allow.clone(),
+            allow: self.egress.allow.clone(),
+            deny: self.egress.deny.clone(),
+            ports: self.settings.egress.ports.clone(),
+            proxy: self.egress.proxy.clone(),
+            private_roots: self.egress.private_roots.clone(),
             ..FetchConfig::default()
         }
     }
@@ -263,6 +262,9 @@ mod tests {
             ("STT_RESULTS_TOPIC", "r"),
             ("STT_DLQ_TOPIC", "d"),
             ("AUDIO_URL_ALLOW", "media.internal"),
+            ("AUDIO_URL_DENY", ".evil.example,10.0.0.1"),
+            ("AUDIO_URL_PORTS", "8443"),
+            ("EGRESS_PROXY", "http://me:hunter2@proxy:3128"),
             ("HF_TOKEN", "t"),
             ("RESULT_DETAIL", "words"),
         ]);
@@ -276,6 +278,8 @@ mod tests {
             (fetch.bytes_max, fetch.tmp_dir.as_path(), fetch.allow.len()),
             (7, Path::new("/t"), 1)
         );
+        assert_eq!((fetch.deny.len(), fetch.ports.as_slice()), (2, &[8443][..]));
+        assert!(fetch.proxy.is_some() && !format!("{plan:?}").contains("hunter2"));
         assert_eq!(plan.decode().duration_max.as_secs(), 8);
         let limits = &pipeline.limits;
         assert_eq!(

@@ -18,6 +18,7 @@
 //! # Ok::<(), stt_settings::Problems>(())
 //! ```
 
+mod egress;
 mod environment;
 mod kafka;
 mod problem;
@@ -30,6 +31,7 @@ mod typo;
 mod variable;
 mod worker;
 
+pub use egress::EgressSettings;
 pub use environment::Environment;
 pub use kafka::{KAFKA_CONF_PREFIX, KafkaSettings, kafka_conf_variable};
 pub use problem::{Problem, Problems};

@@ -67,6 +67,15 @@ impl<'a> Reader<'a> {
         rule::items(&self.text(name)).map(parsed).collect()
     }
 
+    pub(crate) fn list(&mut self, name: &str) -> Vec<String> {
+        let text = self.optional(name).unwrap_or_default();
+        rule::items(&text).map(str::to_owned).collect()
+    }
+
+    pub(crate) fn ports(&mut self, name: &str) -> Vec<u16> {
+        rule::items(&self.text(name)).map(parsed).collect()
+    }
+
     /// Each once, in the order given.
     pub(crate) fn languages(&mut self, name: &str) -> Vec<Language> {
         let text = self.optional(name).unwrap_or_default();

@@ -54,6 +54,8 @@ pub enum Rule {
         /// Most of them.
         count_max: usize,
     },
+    /// TCP ports, separated by commas.
+    Ports,
     /// Languages by Whisper's codes or by BCP-47 tags, separated by commas.
     Languages,
     /// On or off, in the words that the Hugging Face libraries take.
@@ -85,6 +87,9 @@ impl Rule {
                 let mut numbers = value.split(',').map(str::trim);
                 numbers.clone().count() <= *count_max && numbers.all(|number| is_number(number, *min, *max))
             }
+            Self::Ports => value
+                .split(',')
+                .all(|port| port.trim().parse().is_ok_and(|port: u16| port > 0)),
             Self::Languages => items(value).all(|tag| Language::from_tag(tag).is_ok()),
             Self::Switch => switch(value).is_some(),
             Self::HttpUrl => is_http_url(value),
@@ -108,6 +113,7 @@ impl fmt::Display for Rule {
             Self::Numbers { min, max, count_max } => {
                 write!(f, "1 to {count_max} numbers, {min} to {max}, separated by commas")
             }
+            Self::Ports => f.write_str("ports, 1 to 65535, separated by commas"),
             Self::Languages => f.write_str("Whisper's language codes or BCP-47 tags, separated by commas"),
             Self::Switch => f.write_str("1, true, yes, on, 0, false, no or off"),
             Self::HttpUrl => f.write_str("an http or https URL"),
@@ -179,7 +185,7 @@ mod tests {
             max: 2.0,
             count_max: 3,
         };
-        let cases: [(Rule, &[&str], &[&str]); 12] = [
+        let cases: [(Rule, &[&str], &[&str]); 13] = [
             (Rule::Text, &["small", "/models/मराठी"], &["a\0b", "a\nb", "a\u{fffd}"]),
             (
                 Rule::Brokers,
@@ -226,6 +232,11 @@ mod tests {
                 temperatures,
                 &["0", "0,0.2, 1", "2"],
                 &["0,,1", ",", "0,", "0,1,2,0", "2.1", "-0.1", "0;1", "0 1"],
+            ),
+            (
+                Rule::Ports,
+                &["443", "80,443", "80, 65535"],
+                &[",", "80,", "0", "65536", "-1", "http", "80 443"],
             ),
             (
                 Rule::Languages,

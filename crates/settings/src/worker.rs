@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::read::Reader;
-use crate::{Environment, KafkaSettings, Problem, Problems, TranscriptionSettings, rule};
+use crate::{EgressSettings, Environment, KafkaSettings, Problem, Problems, TranscriptionSettings};
 
 /// What a model runs on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,8 +82,8 @@ pub struct WorkerSettings {
     pub otlp_endpoint: Option<String>,
     /// `TMP_DIR`.
     pub tmp_dir: PathBuf,
-    /// `AUDIO_URL_ALLOW`, one rule each; that they are good is for `stt-audio` to check.
-    pub url_allow: Vec<String>,
+    /// Where audio may come from.
+    pub egress: EgressSettings,
     /// `SHUTDOWN_GRACE_SEC`.
     pub shutdown_grace: Duration,
     /// `STARTUP_TIMEOUT_SEC`.
@@ -144,7 +144,7 @@ impl WorkerSettings {
             health_port: read.whole("HEALTH_PORT"),
             otlp_endpoint: read.optional("OTEL_EXPORTER_OTLP_ENDPOINT"),
             tmp_dir: read.text("TMP_DIR").into(),
-            url_allow: list(read.optional("AUDIO_URL_ALLOW")),
+            egress: EgressSettings::read_with(read),
             shutdown_grace: read.seconds("SHUTDOWN_GRACE_SEC"),
             startup_timeout: read.seconds("STARTUP_TIMEOUT_SEC"),
             log_filter: log_filter(read),
@@ -164,10 +164,6 @@ impl WorkerSettings {
 fn log_filter(read: &mut Reader<'_>) -> String {
     let level = read.text("LOG_LEVEL");
     read.optional("RUST_LOG").unwrap_or(level)
-}
-
-fn list(text: Option<String>) -> Vec<String> {
-    rule::items(&text.unwrap_or_default()).map(str::to_owned).collect()
 }
 
 impl HubSettings {
@@ -239,21 +235,20 @@ mod tests {
 
     #[test]
     fn what_is_not_set_or_empty_has_its_default() {
-        let settings = read(&[("MODEL_SIZE", "  "), ("HOME", "/home/me"), ("AUDIO_URL_ALLOW", " , ")]).unwrap();
+        let settings = read(&[("MODEL_SIZE", "  "), ("HOME", "/home/me")]).unwrap();
         assert_eq!(settings, read(&[("HOME", "/home/me")]).unwrap());
         assert_eq!((settings.model.as_str(), settings.device), ("small", Device::Cpu));
         assert_eq!((settings.audio_bytes_max, settings.attempts_max), (26_214_400, 3));
         assert_eq!(settings.shutdown_grace, Duration::from_secs(25));
         assert_eq!(settings.hub.cache_dir, PathBuf::from("/home/me/.cache/huggingface/hub"));
         assert_eq!(settings.log_filter, "info");
-        assert!(settings.url_allow.is_empty() && settings.decode_isolated);
+        assert!(settings.decode_isolated);
     }
 
     #[test]
     fn what_is_set_is_taken_trimmed_and_typed() {
         let settings = read(&[
             ("AUDIO_DOWNLOAD_TIMEOUT", " 2.5 "),
-            ("AUDIO_URL_ALLOW", "127.0.0.1/32, media.internal"),
             ("DECODE_ISOLATION", "none"),
             ("METRICS_PORT", "0"),
             ("HEALTH_PORT", "0"),
@@ -265,7 +260,6 @@ mod tests {
         ])
         .unwrap();
         assert_eq!(settings.download_timeout, Duration::from_millis(2_500));
-        assert_eq!(settings.url_allow, ["127.0.0.1/32", "media.internal"]);
         assert_eq!(settings.hub.cache_dir, PathBuf::from("/data/hf/hub"));
         assert!(settings.hub.offline && !settings.decode_isolated);
         assert_eq!(settings.log_filter, "debug");
