@@ -36,7 +36,7 @@ impl Holds {
 }
 
 /// Longest time for a part of the jobs.
-const PATIENCE: Duration = Duration::from_secs(300);
+const PATIENCE: Duration = Duration::from_secs(900);
 
 const PRODUCERS: usize = 16;
 
@@ -62,7 +62,7 @@ fn ten_thousand_failing_jobs_leave_memory_threads_and_descriptors_flat() {
     let variables = [
         ("LOG_LEVEL", "error"),
         ("WORKER_CONCURRENCY", "4"),
-        ("WORKER_QUEUE_MAX", "16"),
+        ("WORKER_QUEUE_MAX", "500"),
     ];
     let mut worker = place.worker_at(broker.bootstrap_servers(), &variables);
     let url = serve(BTreeMap::from([(
