@@ -1,9 +1,10 @@
 //! The command line.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::guarantee::Guarantee;
-use crate::worker::Role;
+use crate::worker::{Pace, Role};
 
 pub(crate) const HELP: &str = "\
 Runs workers under load on a real Apache Kafka while workers and the broker die, and counts what became of the jobs.
@@ -73,7 +74,9 @@ fn work(mut arguments: lexopt::Parser) -> Result<Request, lexopt::Error> {
         tried: PathBuf::new(),
         guarantee: Guarantee::AtLeastOnce,
         parent: 0,
+        pace: Pace::default(),
     };
+    let ms = |parser: &mut lexopt::Parser| parser.value()?.parse().map(Duration::from_millis);
     while let Some(argument) = arguments.next()? {
         match argument {
             Long("servers") => role.servers = arguments.value()?.string()?,
@@ -81,6 +84,11 @@ fn work(mut arguments: lexopt::Parser) -> Result<Request, lexopt::Error> {
             Long("name") => role.name = arguments.value()?.string()?,
             Long("tried") => role.tried = arguments.value()?.into(),
             Long("guarantee") => role.guarantee = arguments.value()?.parse()?,
+            Long("session-ms") => role.pace.session = ms(&mut arguments)?,
+            Long("poll-interval-max-ms") => role.pace.poll_interval_max = Some(ms(&mut arguments)?),
+            Long("concurrency") => role.pace.concurrency = arguments.value()?.parse()?,
+            Long("grace-ms") => role.pace.grace = ms(&mut arguments)?,
+            Long("leave-wait-ms") => role.pace.leave_wait = ms(&mut arguments)?,
             Long("parent") => role.parent = arguments.value()?.parse()?,
             other => return Err(other.unexpected()),
         }

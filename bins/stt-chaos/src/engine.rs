@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use stt_core::{
     AudioUrl, Budget, Decode, ErrorCode, Failure, Fetch, Fetched, Language, Pcm, Segment, Transcribe,
@@ -15,7 +16,8 @@ use crate::job::{self, Fate, Job};
 /// which every sample is a byte of it, and what is heard is a text about it: should jobs be mixed up on the way, their
 /// texts show it.
 pub(crate) struct Engine {
-    /// One file for each flaky job that has failed once, whoever worked on it.
+    /// One file, named by the job's number, for each flaky job that has failed once, whoever worked on it, and for each
+    /// held job that was let go.
     pub(crate) tried: PathBuf,
 }
 
@@ -44,7 +46,7 @@ impl Fetch for Engine {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(Fetched::Memory(url.into_bytes())),
                 Err(error) => Err(Failure::fatal(ErrorCode::DownloadFailed, "cannot note a first try").because(error)),
             },
-            Fate::Good | Fate::Junk | Fate::Poison => Ok(Fetched::Memory(url.into_bytes())),
+            Fate::Good | Fate::Junk | Fate::Poison | Fate::Held => Ok(Fetched::Memory(url.into_bytes())),
         }
     }
 }
@@ -71,7 +73,7 @@ impl Transcribe for Engine {
             log::error!("{POISON} in job {}", job.number);
             std::process::abort();
         }
-        work(&job, budget)?;
+        self.work(&job, budget)?;
         let text = job::text(&url);
         let segment = Segment {
             text: text.clone(),
@@ -89,20 +91,23 @@ impl Transcribe for Engine {
     }
 }
 
-/// Takes its time, and looks at its budget meanwhile as the real one does.
-fn work(job: &Job, budget: &Budget<'_>) -> Result<(), Failure> {
-    const LOOK_EVERY_MS: u64 = 20;
-    let clock = budget.clock();
-    let until = clock.now() + job.work();
-    loop {
-        let left = until.saturating_duration_since(clock.now());
-        if left.is_zero() {
-            return Ok(());
+impl Engine {
+    /// Takes its time, and looks at its budget meanwhile as the real one does.
+    fn work(&self, job: &Job, budget: &Budget<'_>) -> Result<(), Failure> {
+        const LOOK_EVERY: Duration = Duration::from_millis(20);
+        let clock = budget.clock();
+        let until = clock.now() + job.work();
+        loop {
+            let left = until.saturating_duration_since(clock.now());
+            let is_held = job.fate == Fate::Held && !self.tried.join(job.number.to_string()).exists();
+            if left.is_zero() && !is_held {
+                return Ok(());
+            }
+            if budget.check().is_err() {
+                return Err(Failure::transient(ErrorCode::TranscribeFailed, "stopped"));
+            }
+            clock.sleep(if is_held { LOOK_EVERY } else { left.min(LOOK_EVERY) });
         }
-        if budget.check().is_err() {
-            return Err(Failure::transient(ErrorCode::TranscribeFailed, "stopped"));
-        }
-        clock.sleep(left.min(std::time::Duration::from_millis(LOOK_EVERY_MS)));
     }
 }
 
@@ -113,7 +118,6 @@ fn read(url: &str) -> Result<Job, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::time::Duration;
     use stt_core::{Cancel, Fault, SystemClock};
 
     fn run(engine: &Engine, fate: Fate) -> Result<Transcript, Failure> {
@@ -144,6 +148,11 @@ mod tests {
         assert_eq!(
             run(&engine, Fate::Flaky).unwrap().text,
             "heard http://chaos.invalid/17/flaky/1"
+        );
+        // It was let go by the file that the flaky one left.
+        assert_eq!(
+            run(&engine, Fate::Held).unwrap().text,
+            "heard http://chaos.invalid/17/held/1"
         );
         assert_eq!(
             run(&engine, Fate::Good).unwrap().text,

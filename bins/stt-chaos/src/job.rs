@@ -32,6 +32,8 @@ pub(crate) enum Fate {
     Junk,
     /// It ends the process that works on it.
     Poison,
+    /// It goes on until it is let go, by a file.
+    Held,
 }
 
 /// What became of a job.
@@ -46,13 +48,14 @@ pub(crate) enum End {
 const HOST: &str = "http://chaos.invalid";
 
 impl Fate {
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self::Good,
         Self::Flaky,
         Self::Stubborn,
         Self::Gone,
         Self::Junk,
         Self::Poison,
+        Self::Held,
     ];
 
     const fn as_str(self) -> &'static str {
@@ -63,6 +66,7 @@ impl Fate {
             Self::Gone => "gone",
             Self::Junk => "junk",
             Self::Poison => "poison",
+            Self::Held => "held",
         }
     }
 }
@@ -113,7 +117,7 @@ impl Job {
     /// What must become of it.
     pub(crate) fn end(&self) -> End {
         match self.fate {
-            Fate::Good | Fate::Flaky => End::Completed(text(&self.url())),
+            Fate::Good | Fate::Flaky | Fate::Held => End::Completed(text(&self.url())),
             Fate::Stubborn => End::Failed(ErrorCode::DownloadFailed),
             Fate::Gone => End::Failed(ErrorCode::DownloadHttpStatus),
             Fate::Junk => End::Failed(ErrorCode::InvalidJson),

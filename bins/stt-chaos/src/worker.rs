@@ -31,6 +31,30 @@ pub(crate) struct Role {
     pub(crate) guarantee: Guarantee,
     /// The conductor's process id.
     pub(crate) parent: i32,
+    pub(crate) pace: Pace,
+}
+
+/// Sizes and times of one worker. The conductor's workers have the defaults; tests tell them where a story needs others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Pace {
+    pub(crate) session: Duration,
+    /// Longest time between two polls.
+    pub(crate) poll_interval_max: Option<Duration>,
+    pub(crate) concurrency: usize,
+    pub(crate) grace: Duration,
+    pub(crate) leave_wait: Duration,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self {
+            session: SESSION,
+            poll_interval_max: None,
+            concurrency: CONCURRENCY,
+            grace: GRACE,
+            leave_wait: LEAVE_WAIT,
+        }
+    }
 }
 
 /// Silence after which a worker's partitions go to others. Short, as every death costs the group so long: until it is over,
@@ -60,9 +84,13 @@ pub(crate) fn run(role: &Role) -> Result<(), Trouble> {
     stop_on_sigterm(&stopping)?;
     let mut connection = Connection::new(&role.servers);
     let heartbeat = ("heartbeat.interval.ms".to_owned(), HEARTBEAT_MS.to_owned());
-    connection.properties.extend([heartbeat]);
+    let interval = role.pace.poll_interval_max.map(|interval| {
+        let interval_ms = interval.as_millis().to_string();
+        ("max.poll.interval.ms".to_owned(), interval_ms)
+    });
+    connection.properties.extend([heartbeat].into_iter().chain(interval));
     let source = SourceConfig {
-        session_timeout: SESSION,
+        session_timeout: role.pace.session,
         ..SourceConfig::default()
     };
     let mut source = KafkaSource::new(&connection, source).map_err(failed("cannot join"))?;
@@ -80,13 +108,14 @@ pub(crate) fn run(role: &Role) -> Result<(), Trouble> {
         model_version: role.name.as_str().into(),
     };
     let config = Config {
-        concurrency: CONCURRENCY,
+        concurrency: role.pace.concurrency,
         limits: Limits {
             attempts_max: ATTEMPTS_MAX,
             ..Limits::default()
         },
-        shutdown_grace: GRACE,
-        leave_wait: LEAVE_WAIT,
+        session_timeout: role.pace.session,
+        shutdown_grace: role.pace.grace,
+        leave_wait: role.pace.leave_wait,
         ..Config::default()
     };
     let status = Arc::new(Status::new(SystemClock.now()));

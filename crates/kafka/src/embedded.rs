@@ -1,5 +1,7 @@
 //! A broker inside this process.
 
+use std::time::Duration;
+
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::{DeliveryResult, Producer, ProducerContext, ThreadedProducer};
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
@@ -161,6 +163,15 @@ impl EmbeddedBroker {
     pub fn come_back(&self) -> Result<(), ClientError> {
         let up = self.cluster().broker_up(BROKER);
         up.map_err(|error| Self::refused("come back".to_owned(), &error.to_string()))
+    }
+
+    /// Keeps every answer back for this long (in whole milliseconds) from now on; at first it answers at once.
+    ///
+    /// # Errors
+    /// [`ClientError::Refused`] when librdkafka does not do it.
+    pub fn answer_after(&self, wait: Duration) -> Result<(), ClientError> {
+        let slowed = self.cluster().broker_round_trip_time(BROKER, wait);
+        slowed.map_err(|error| Self::refused(format!("answer after {wait:?}"), &error.to_string()))
     }
 
     /// Answers the next requests of that kind with these errors, one each.

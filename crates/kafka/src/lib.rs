@@ -44,7 +44,7 @@ mod transact;
 pub use connection::Connection;
 pub use embedded::{BrokerError, EmbeddedBroker, Request};
 pub use error::ClientError;
-pub use probe::{Cluster, committed_offsets, probe};
+pub use probe::{Cluster, committed, committed_offsets, probe};
 pub use produce::{JobProducer, Placed, ProducerConfig};
 pub use properties::{OWNED_PROPERTIES, OwnedProperty, PropertyProblem, check_properties};
 pub use publish::{KafkaPublish, PublishConfig};

@@ -7,6 +7,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::RDKafkaErrorCode as Code;
+use stt_core::Committed;
 
 use crate::farewell::drop_within;
 use crate::listener::Listener;
@@ -43,6 +44,33 @@ pub fn probe(connection: &Connection, timeout: Duration) -> Result<Cluster, Clie
     asking.cluster(None)
 }
 
+/// What a group has committed for each partition of a topic, the note beside the offset included; `None` where it
+/// committed nothing.
+///
+/// # Errors
+/// [`ClientError::Unreachable`], [`ClientError::UnknownTopic`], [`ClientError::Refused`]; bad properties.
+pub fn committed(
+    connection: &Connection,
+    group_id: &str,
+    topic: &str,
+    timeout: Duration,
+) -> Result<BTreeMap<i32, Option<Committed>>, ClientError> {
+    let mut asking = Asking::new(connection, &[("group.id", group_id)], timeout)?;
+    let partitions = asking.partitions(topic, false)?;
+    let offsets = asking.until_answered(&format!("tell the offsets of group {group_id}"), |consumer, wait| {
+        let mut list = TopicPartitionList::new();
+        list.add_partition_range(topic, 0, partitions - 1);
+        let offsets = consumer.committed_offsets(list, wait)?;
+        offsets.elements().iter().try_for_each(|element| element.error())?;
+        Ok(offsets)
+    })?;
+    let entries = record::entries(&offsets, &topic.into());
+    Ok(entries
+        .into_iter()
+        .map(|entry| (entry.partition.id, entry.committed))
+        .collect())
+}
+
 /// The offsets that a group would go on from, of each partition of a topic; `None` where it committed nothing.
 ///
 /// # Errors
@@ -53,19 +81,11 @@ pub fn committed_offsets(
     topic: &str,
     timeout: Duration,
 ) -> Result<BTreeMap<i32, Option<i64>>, ClientError> {
-    let mut asking = Asking::new(connection, &[("group.id", group_id)], timeout)?;
-    let partitions = asking.partitions(topic, false)?;
-    let offsets = asking.until_answered(&format!("tell the offsets of group {group_id}"), |consumer, wait| {
-        let mut list = TopicPartitionList::new();
-        list.add_partition_range(topic, 0, partitions - 1);
-        let offsets = consumer.committed_offsets(list, wait)?;
-        offsets.elements().iter().try_for_each(|element| element.error())?;
-        Ok(offsets)
-    })?;
-    let elements = offsets.elements();
-    Ok(elements
-        .iter()
-        .map(|element| (element.partition(), record::number(element.offset())))
+    let committed = committed(connection, group_id, topic, timeout)?;
+    let offset = |committed: Option<Committed>| committed.map(|committed| committed.next_offset);
+    Ok(committed
+        .into_iter()
+        .map(|(id, committed)| (id, offset(committed)))
         .collect())
 }
 

@@ -40,7 +40,7 @@ pub enum SourceEvent {
     /// A record.
     Delivered(Delivery),
     /// Partitions are owned from now on, each with what is committed for it. (An incremental assignment: those owned
-    /// before stay.)
+    /// before stay. The first may be empty: this is a member of the group, and others have all partitions.)
     Assigned(Vec<Assignment>),
     /// Partitions are to be given up by [`Source::release`]; or, when `lost`, belong to somebody else already, so that
     /// nothing may be committed for them.

@@ -44,6 +44,8 @@ struct State {
     /// When a trouble of each code was told last.
     told: HashMap<Option<i32>, Instant>,
     closing: bool,
+    /// Whether an assignment was told.
+    joined: bool,
 }
 
 impl Group {
@@ -168,6 +170,7 @@ impl Group {
                 let mut state = self.state();
                 let partitions = assignments.iter().map(|assignment| assignment.partition.clone());
                 state.owned.extend(partitions);
+                state.joined = true;
                 state.events.push_back(SourceEvent::Assigned(assignments));
             }
             Err(error) => self.trouble(format!("could not take partitions over: {error}")),
@@ -202,8 +205,14 @@ impl ConsumerContext for Group {
                 state.incoming.get_or_insert_default().add(partitions);
                 return;
             }
+            // One that gets nothing yet is a member all the same, and should be told so; once, not at every rebalance.
+            let is_news = !std::mem::replace(&mut state.joined, true) && !state.closing;
             drop(state);
-            return self.take_over(consumer, Vec::new());
+            self.take_over(consumer, Vec::new());
+            if is_news {
+                self.tell(SourceEvent::Assigned(vec![]));
+            }
+            return;
         }
         if state
             .incoming

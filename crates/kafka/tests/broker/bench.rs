@@ -50,8 +50,10 @@ impl Bench for Site {
     fn committed(&self) -> Option<Committed> {
         let mut next = self.join();
         loop {
-            if let SourceEvent::Assigned(mut assignments) = next.poll(POLL).unwrap() {
-                return assignments.remove(0).committed;
+            if let SourceEvent::Assigned(assignments) = next.poll(POLL).unwrap()
+                && let Some(first) = assignments.into_iter().next()
+            {
+                return first.committed;
             }
         }
     }
