@@ -32,10 +32,6 @@ fn of_two_running_jobs_a_second_worker_does_one_again_and_each_has_one_result() 
     site.until_passed();
     let runs: usize = running.iter().map(|number| site.runs(*number)).sum();
     assert_eq!(runs, 3, "one stays with its worker, one moves");
-    assert!(
-        !second.said().contains("was in hand when a worker ended"),
-        "nobody has crashed"
-    );
     let count = jobs.len();
     let account = site.account([first, second]);
     account.assert_completed_once(0..count);
