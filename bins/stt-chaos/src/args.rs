@@ -87,6 +87,7 @@ fn work(mut arguments: lexopt::Parser) -> Result<Request, lexopt::Error> {
             Long("session-ms") => role.pace.session = ms(&mut arguments)?,
             Long("poll-interval-max-ms") => role.pace.poll_interval_max = Some(ms(&mut arguments)?),
             Long("concurrency") => role.pace.concurrency = arguments.value()?.parse()?,
+            Long("queue-max") => role.pace.queue_max = arguments.value()?.parse()?,
             Long("grace-ms") => role.pace.grace = ms(&mut arguments)?,
             Long("leave-wait-ms") => role.pace.leave_wait = ms(&mut arguments)?,
             Long("parent") => role.parent = arguments.value()?.parse()?,

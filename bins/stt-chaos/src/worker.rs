@@ -41,6 +41,8 @@ pub(crate) struct Pace {
     /// Longest time between two polls.
     pub(crate) poll_interval_max: Option<Duration>,
     pub(crate) concurrency: usize,
+    /// Jobs taken in beyond those worked on.
+    pub(crate) queue_max: usize,
     pub(crate) grace: Duration,
     pub(crate) leave_wait: Duration,
 }
@@ -51,6 +53,7 @@ impl Default for Pace {
             session: SESSION,
             poll_interval_max: None,
             concurrency: CONCURRENCY,
+            queue_max: Config::default().queue_max,
             grace: GRACE,
             leave_wait: LEAVE_WAIT,
         }
@@ -109,6 +112,7 @@ pub(crate) fn run(role: &Role) -> Result<(), Trouble> {
     };
     let config = Config {
         concurrency: role.pace.concurrency,
+        queue_max: role.pace.queue_max,
         limits: Limits {
             attempts_max: ATTEMPTS_MAX,
             ..Limits::default()

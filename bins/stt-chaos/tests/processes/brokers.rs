@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use stt_kafka::{BrokerError, Request};
 
-use crate::site::Site;
+use crate::site::{Site, TOPIC};
 
 #[test]
 fn an_outage_longer_than_the_session_ends_no_worker_and_has_no_job_done_twice() {
@@ -87,4 +87,27 @@ fn a_broker_that_takes_two_seconds_for_each_answer_costs_time_and_no_membership(
     let account = site.account([worker]);
     account.assert_completed_once(0..8);
     account.assert_jobs(8);
+}
+
+#[test]
+fn a_partition_without_a_leader_holds_up_no_other_and_is_read_when_it_has_one() {
+    let site = Site::start(2);
+    let jobs = site.publish_to_both("good");
+    let of = |partition| {
+        (0..jobs.len())
+            .filter(|number| jobs[*number] == partition)
+            .collect::<Vec<_>>()
+    };
+    site.broker.lead(TOPIC, 1, false).expect("there is such a partition");
+    let mut worker = site.worker("only", &[]);
+    worker.says("partitions assigned: stt.jobs[0] stt.jobs[1]");
+    site.until_completed(of(0));
+    assert!(
+        of(1).into_iter().all(|number| site.runs(number) == 0),
+        "nobody can read them"
+    );
+    site.broker.lead(TOPIC, 1, true).expect("there is such a partition");
+    site.until_passed();
+    let account = site.account([worker]);
+    account.assert_completed_once(0..jobs.len());
 }

@@ -11,12 +11,7 @@ use crate::site::Site;
 fn of_two_running_jobs_a_second_worker_does_one_again_and_each_has_one_result() {
     let site = Site::start(2);
     let first = site.worker("first", &[]);
-    let mut jobs = vec![];
-    let mut is_spread = false;
-    while !is_spread {
-        jobs.push(site.publish(jobs.len(), "held", 0));
-        is_spread = jobs.contains(&0) && jobs.contains(&1);
-    }
+    let jobs = site.publish_to_both("held");
     // One job of each partition runs; those before it in its partition are let go.
     let running: Vec<usize> = [0, 1]
         .iter()

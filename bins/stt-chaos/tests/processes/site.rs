@@ -81,6 +81,15 @@ impl Site {
         placed.partition
     }
 
+    /// Publishes jobs of this fate, from number 0 on, until the first two partitions have one each. Their partitions.
+    pub(crate) fn publish_to_both(&self, fate: &str) -> Vec<i32> {
+        let mut jobs = vec![];
+        while !(jobs.contains(&0) && jobs.contains(&1)) {
+            jobs.push(self.publish(jobs.len(), fate, 1));
+        }
+        jobs
+    }
+
     /// Lets a held job go on to its end.
     pub(crate) fn let_go(&self, number: usize) {
         let file = self.path().join(number.to_string());
