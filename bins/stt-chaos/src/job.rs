@@ -144,6 +144,15 @@ impl fmt::Display for End {
 mod tests {
     use super::*;
 
+    fn any(fate: Fate) -> Job {
+        Job {
+            number: 17,
+            fate,
+            work_ms: 25,
+            copies: 1,
+        }
+    }
+
     #[test]
     fn a_stranger_s_url_is_no_job_and_ours_tells_all_that_a_worker_must_know() {
         for url in [
@@ -154,12 +163,7 @@ mod tests {
             assert_eq!(Job::read(url), None, "{url}");
         }
         for fate in Fate::ALL {
-            let job = Job {
-                number: 17,
-                fate,
-                work_ms: 25,
-                copies: 1,
-            };
+            let job = any(fate);
             assert_eq!(Job::read(&job.url()), Some(job));
         }
     }
@@ -167,12 +171,7 @@ mod tests {
     #[test]
     fn the_worker_takes_every_payload_but_junk_for_a_job() {
         for fate in Fate::ALL {
-            let job = Job {
-                number: 17,
-                fate,
-                work_ms: 25,
-                copies: 1,
-            };
+            let job = any(fate);
             let read = stt_schema::Job::parse(&job.payload());
             match fate {
                 Fate::Junk => assert_eq!(read.unwrap_err().code, ErrorCode::InvalidJson),

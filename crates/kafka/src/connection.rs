@@ -20,15 +20,13 @@ pub struct Connection {
 }
 
 /// What every client sets unless the operator does.
-const DEFAULTS: [(&str, &str); 6] = [
+const DEFAULTS: [(&str, &str); 5] = [
     ("client.id", "stt-worker"),
     // A topic that is made later, or gets more partitions, is seen after this; librdkafka's own default is 5 minutes.
     ("topic.metadata.refresh.interval.ms", "10000"),
     // After an outage: the default of 10 s lets a broker that is back wait.
     ("reconnect.backoff.max.ms", "2000"),
     ("socket.keepalive.enable", "true"),
-    // Several small requests on their way at once would otherwise wait 40 ms for one another's acknowledgement.
-    ("socket.nagle.disable", "true"),
     // Brokers close idle connections; that is no trouble.
     ("log.connection.close", "false"),
 ];

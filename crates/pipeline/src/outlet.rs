@@ -64,6 +64,8 @@ pub(crate) struct Transactions {
     /// Whether the next is to be begun although no outcome is ready.
     commit: bool,
     not_before: Option<Instant>,
+    /// Nothing more can be published.
+    over: bool,
 }
 
 /// What came of a turn.
@@ -88,6 +90,7 @@ impl Transactions {
             under_way: None,
             commit: false,
             not_before: None,
+            over: false,
         };
         (transactions, Outlet::Courier(sender))
     }
@@ -109,6 +112,13 @@ impl Transactions {
                     return Ok(turn);
                 }
             }
+        }
+        if self.over {
+            for parcel in self.waiting.drain(..) {
+                let failure = Failure::fatal(ErrorCode::PublishFailed, "no transaction can be made any more");
+                refuse(&parcel.reply, parcel.outcome, failure);
+            }
+            return Ok(turn);
         }
         let stale = |parcel: &mut Parcel| !ledger.is_current(parcel.outcome.ticket());
         for parcel in self.waiting.extract_if(.., stale) {
@@ -169,6 +179,7 @@ impl Transactions {
                     }
                 }
                 if failure.fault == Fault::Fatal {
+                    self.over = true;
                     Err(failure)
                 } else {
                     Ok(Turn::Other)

@@ -1,8 +1,6 @@
 //! What every story has: a cluster, topics and a group of its own, jobs, and what became of them.
 
 use std::collections::BTreeMap;
-use std::io::{Read as _, Write as _};
-use std::net::TcpStream;
 use std::ops::Range;
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -13,7 +11,7 @@ use stt_kafka::{Connection, JobProducer, ProducerConfig, Start, Tail, TailConfig
 use stt_testkit::apache::{Cluster, Config, User};
 
 use crate::site::Site;
-use crate::worker::{PATIENCE, Worker, fixture};
+use crate::worker::{PATIENCE, Worker, fixture, get};
 
 /// The password of every user. Not a word that anything else would say.
 pub(crate) const PASSWORD: &str = "xyzzy-plugh";
@@ -205,16 +203,7 @@ pub(crate) fn pause(millis: u64) {
 /// What the health port answers.
 pub(crate) fn health(worker: &mut Worker, path: &str) -> (u16, String) {
     let port = worker.says(", health on port ");
-    let mut stream = TcpStream::connect(format!("127.0.0.1:{port}")).unwrap();
-    write!(
-        stream,
-        "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
-    )
-    .unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-    (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+    get(&port, path)
 }
 
 /// Waits until the worker is not ready, for this reason.

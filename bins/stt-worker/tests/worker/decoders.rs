@@ -10,8 +10,8 @@ use serde_json::Value;
 use stt_core::{Clock as _, SystemClock};
 use stt_kafka::{Connection, JobProducer, ProducerConfig, Start, Tail, TailConfig};
 
-use crate::place::{Place, get, id, job, serve};
-use crate::support::{PATIENCE, Worker, fixture};
+use crate::place::{Place, id, job, serve};
+use crate::support::{PATIENCE, Worker, fixture, get};
 
 fn decoders(worker: &Worker) -> Vec<Pid> {
     let threads = fs::read_dir(format!("/proc/{}/task", worker.id())).unwrap();

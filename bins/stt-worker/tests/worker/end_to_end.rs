@@ -6,8 +6,8 @@ use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::time::Instant;
 
-use crate::place::{Place, get, id, job, serve};
-use crate::support::{PATIENCE, Worker, fixture};
+use crate::place::{Place, id, job, serve};
+use crate::support::{PATIENCE, Worker, fixture, get};
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use stt_kafka::{Connection, JobProducer, ProducerConfig, Start, Tail, TailConfig};

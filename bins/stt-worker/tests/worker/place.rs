@@ -113,17 +113,3 @@ pub(crate) fn job(number: u32, url: &str) -> Vec<u8> {
     });
     job.to_string().into_bytes()
 }
-
-/// Status and body of a GET from a port of a worker.
-pub(crate) fn get(port: &str, path: &str) -> (u16, String) {
-    let mut stream = TcpStream::connect(format!("127.0.0.1:{port}")).unwrap();
-    write!(
-        stream,
-        "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
-    )
-    .unwrap();
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer).unwrap();
-    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-    (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
-}

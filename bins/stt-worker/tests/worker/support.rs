@@ -1,6 +1,7 @@
 //! The real worker as a child process, told everything and asked by its log.
 
-use std::io::{BufRead as _, BufReader, Read};
+use std::io::{BufRead as _, BufReader, Read, Write as _};
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver};
@@ -106,4 +107,18 @@ impl Drop for Worker {
 fn forward(from: Option<impl Read + Send + 'static>, to: mpsc::Sender<String>) {
     let from = BufReader::new(from.expect("it was asked for"));
     std::thread::spawn(move || from.lines().map_while(Result::ok).try_for_each(|line| to.send(line)));
+}
+
+/// Status and body of a GET from a port of a worker.
+pub(crate) fn get(port: &str, path: &str) -> (u16, String) {
+    let mut stream = TcpStream::connect(format!("127.0.0.1:{port}")).unwrap();
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+    )
+    .unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
 }

@@ -26,47 +26,7 @@ fn a_partition_is_handed_over_when_released_and_only_its_owner_may_commit() {
     old.assigned(2);
     old.delivered(20);
     let mut new = Member::join_for(&connection, seconds(10));
-    let started = Instant::now();
-    let (given, lost) = loop {
-        assert!(started.elapsed() < PATIENCE, "nothing is revoked");
-        old.poll();
-        new.poll();
-        if let Some(found) = revoked(&old.events) {
-            break found;
-        }
-    };
-    assert!(given.len() == 1 && !lost, "{given:?}");
-    let mine = given[0].id;
-
-    // It stays with the old member until that lets go, and may be committed by it so long.
-    let holding = Instant::now();
-    while holding.elapsed() < seconds(2) {
-        old.poll();
-        new.poll();
-    }
-    assert_eq!(new.events.iter().flat_map(assigned).count(), 0, "{:?}", new.events);
-    assert_eq!(old.commit_until_taken(&due(mine, 1)), [""; 0]);
-    old.source.release(&given);
-    let released = Instant::now();
-    while new.events.iter().flat_map(assigned).count() == 0 {
-        assert!(released.elapsed() < PATIENCE, "the new member gets nothing");
-        old.poll();
-        new.poll();
-    }
-    assert_eq!(new.delivered(1)[0].offset, 1, "where the old owner left off");
-    new.commit_until_taken(&due(mine, 4));
-
-    // Too late: it is not even sent.
-    old.source.commit(&[due(mine, 2)]);
-    let late = Instant::now();
-    while late.elapsed() < seconds(1) {
-        old.poll();
-        new.poll();
-    }
-    let answered = |event: &SourceEvent| matches!(event, SourceEvent::Committed { .. });
-    assert!(!old.events.iter().any(answered), "it was sent");
-    let committed = || committed_offsets(&connection, "workers", "stt.jobs", seconds(5)).unwrap();
-    assert_eq!(committed(), BTreeMap::from([(mine, Some(4)), (1 - mine, None)]));
+    let mine = hand_over(&connection, &mut old, &mut new).id;
 
     // A member that owns nothing, and sends what it likes: the broker takes it, and the owner's progress is lost.
     let careless: BaseConsumer = ClientConfig::new()
@@ -92,5 +52,6 @@ fn a_partition_is_handed_over_when_released_and_only_its_owner_may_commit() {
         assert!(joining.elapsed() < PATIENCE, "the careless member may not commit");
     }
     assert_eq!(careless.assignment().unwrap().count(), 0);
-    assert_eq!(committed()[&mine], Some(2));
+    let committed = committed_offsets(&connection, "workers", "stt.jobs", seconds(30)).unwrap();
+    assert_eq!(committed[&mine], Some(2));
 }

@@ -194,58 +194,12 @@ fn a_revoked_partition_is_handed_over_when_released_and_a_late_commit_rewinds_no
     old.source.pause(&[jobs(0), jobs(1)]);
 
     let mut new = Member::join_for(&connection, session);
-    let started = Instant::now();
-    let (given, lost) = loop {
-        assert!(started.elapsed() < PATIENCE, "nothing is revoked");
-        old.poll();
-        new.poll();
-        if let Some(found) = revoked(&old.events) {
-            break found;
-        }
-    };
-    assert!(given.len() == 1 && !lost, "{given:?}");
-    let mine = given[0].id;
-
-    // Held back for longer than any rebalance would take by itself: the new member gets nothing, the old one may commit.
-    let holding = Instant::now();
-    while holding.elapsed() < seconds(2) {
-        old.poll();
-        new.poll();
-    }
-    assert_eq!(new.events.iter().flat_map(assigned).count(), 0, "{:?}", new.events);
-    assert_eq!(old.commit_until_taken(&due(mine, 1)), [""; 0]);
-
-    old.source.release(&given);
-    let released = Instant::now();
-    while new.events.iter().flat_map(assigned).count() == 0 {
-        assert!(released.elapsed() < PATIENCE, "the new member gets nothing");
-        old.poll();
-        new.poll();
-    }
-    assert_eq!(new.assigned(1), given);
-    assert_eq!(new.delivered(1)[0].offset, 1, "where the old owner left off");
-    assert_eq!(new.commit_until_taken(&due(mine, 4)), [""; 0]);
-
-    old.source.commit(&[due(mine, 2)]);
-    let late = Instant::now();
-    while late.elapsed() < seconds(1) {
-        old.poll();
-        new.poll();
-    }
-    assert!(
-        !old.events
-            .iter()
-            .any(|event| matches!(event, SourceEvent::Committed { .. })),
-        "it was sent"
-    );
-    let committed = committed_offsets(&connection, "workers", "stt.jobs", seconds(5)).unwrap();
-    let other = 1 - mine;
-    assert_eq!(committed, BTreeMap::from([(mine, Some(4)), (other, None)]));
+    let given = hand_over(&connection, &mut old, &mut new);
 
     // And back: what was paused when it was given up is not paused when it returns.
     new.source.close(seconds(5));
     old.events.clear();
-    assert_eq!(old.assigned(1), given);
+    assert_eq!(old.assigned(1), [given]);
     assert_eq!(old.delivered(1)[0].offset, 4);
 }
 
@@ -313,12 +267,7 @@ fn closing_with_the_broker_away_keeps_its_bound_also_while_a_revocation_waits() 
     let mut old = Member::join(&connection);
     old.assigned(2);
     let mut new = Member::join(&connection);
-    let started = Instant::now();
-    while revoked(&old.events).is_none() {
-        assert!(started.elapsed() < PATIENCE, "nothing is revoked");
-        old.poll();
-        new.poll();
-    }
+    until_one_is_asked_back(&mut old, &mut new);
     broker.go_down().unwrap();
     for member in [&mut old, &mut new] {
         let closing = Instant::now();

@@ -1,5 +1,6 @@
 //! A member of a group that tests can talk to, and records to give it.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use stt_core::{
@@ -8,7 +9,7 @@ use stt_core::{
 };
 use stt_kafka::{
     Connection, EmbeddedBroker, JobProducer, KafkaPublish, KafkaSource, ProducerConfig, PublishConfig, SourceConfig,
-    Start, Tail, TailConfig, Tailed,
+    Start, Tail, TailConfig, Tailed, committed_offsets,
 };
 
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -130,6 +131,56 @@ impl Member {
             SourceEvent::Committed { error, .. } => error,
             _ => unreachable!("found as an answer"),
         }
+    }
+}
+
+/// A second member joins: one of the two partitions goes over to it when the first lets go, and a commit of the first that
+/// comes too late is not even sent. Gives that partition; it is committed up to 4.
+pub(crate) fn hand_over(connection: &Connection, old: &mut Member, new: &mut Member) -> Partition {
+    let given = until_one_is_asked_back(old, new);
+    let mine = given.id;
+
+    // It stays with the old member until that lets go, and may be committed by it so long.
+    poll_both(old, new, seconds(2));
+    assert_eq!(new.events.iter().flat_map(assigned).count(), 0, "{:?}", new.events);
+    assert_eq!(old.commit_until_taken(&due(mine, 1)), [""; 0]);
+    old.source.release(std::slice::from_ref(&given));
+    let released = Instant::now();
+    while new.events.iter().flat_map(assigned).count() == 0 {
+        assert!(released.elapsed() < PATIENCE, "the new member gets nothing");
+        poll_both(old, new, POLL);
+    }
+    assert_eq!(new.assigned(1), std::slice::from_ref(&given));
+    assert_eq!(new.delivered(1)[0].offset, 1, "where the old owner left off");
+    new.commit_until_taken(&due(mine, 4));
+
+    old.source.commit(&[due(mine, 2)]);
+    poll_both(old, new, seconds(1));
+    let answered = |event: &SourceEvent| matches!(event, SourceEvent::Committed { .. });
+    assert!(!old.events.iter().any(answered), "it was sent");
+    let committed = committed_offsets(connection, "workers", "stt.jobs", seconds(30)).unwrap();
+    assert_eq!(committed, BTreeMap::from([(mine, Some(4)), (1 - mine, None)]));
+    given
+}
+
+/// Polls both until the first is asked for a partition, which it still owns.
+pub(crate) fn until_one_is_asked_back(old: &mut Member, new: &mut Member) -> Partition {
+    let started = Instant::now();
+    loop {
+        assert!(started.elapsed() < PATIENCE, "nothing is revoked");
+        poll_both(old, new, POLL);
+        if let Some((mut given, lost)) = revoked(&old.events) {
+            assert!(given.len() == 1 && !lost, "{given:?}");
+            return given.remove(0);
+        }
+    }
+}
+
+fn poll_both(old: &mut Member, new: &mut Member, time: Duration) {
+    let started = Instant::now();
+    while started.elapsed() < time {
+        old.poll();
+        new.poll();
     }
 }
 

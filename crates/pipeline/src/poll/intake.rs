@@ -95,9 +95,9 @@ impl Poll<'_> {
         }
     }
 
-    /// Pauses intake when enough is open, and resumes it at half of that.
+    /// Pauses intake when enough is taken in, and resumes it.
     pub(super) fn balance(&mut self) {
-        let ceiling = self.config.concurrency.max(1) + self.config.queue_max;
+        let (floor, ceiling) = bounds(self.config.concurrency, self.config.queue_max);
         let (busy, delayed) = (
             self.line.in_hand() + self.line.waiting() + self.twins.following(),
             self.delays.len(),
@@ -106,9 +106,39 @@ impl Poll<'_> {
         if !self.paused && (busy >= ceiling || delayed >= self.config.delayed_max) {
             self.paused = true;
             self.source.pause(&partitions);
-        } else if self.paused && busy <= ceiling / 2 && delayed <= self.config.delayed_max / 2 {
+        } else if self.paused && busy <= floor && delayed <= self.config.delayed_max / 2 {
             self.paused = false;
             self.source.resume(&partitions);
+        }
+    }
+}
+
+/// With how many jobs intake is resumed, and with how many it pauses: every worker still has a job and half of the queue
+/// waits when it is resumed, as what was paused has to be fetched again.
+fn bounds(workers: usize, queue_max: usize) -> (usize, usize) {
+    let workers = workers.max(1);
+    let ceiling = workers + queue_max;
+    ((workers + queue_max / 2).min(ceiling - 1), ceiling)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::bounds;
+
+    #[test]
+    fn intake_is_resumed_before_a_worker_has_nothing_to_do() {
+        for (workers, queue_max, found) in [
+            (1, 4, (3, 5)),
+            (8, 4, (10, 12)),
+            (4, 1, (4, 5)),
+            (2, 0, (1, 2)),
+            (0, 0, (0, 1)),
+        ] {
+            assert_eq!(
+                bounds(workers, queue_max),
+                found,
+                "{workers} workers, {queue_max} places"
+            );
         }
     }
 }

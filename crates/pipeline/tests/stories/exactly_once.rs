@@ -61,3 +61,19 @@ fn a_publisher_that_was_fenced_ends_the_pipeline_with_nothing_passed() {
     assert_eq!(ended.to_string(), "cannot go on: fenced by a newer producer");
     assert_eq!((broker.published().len(), broker.passed()), (0, 0));
 }
+
+#[test]
+fn after_it_was_fenced_a_publisher_makes_no_further_transaction() {
+    let broker = jobs(1);
+    let transcribe = Arc::new(Script::gated());
+    let rig = start_exactly_once(&broker, ok(), transcribe.clone());
+    assert!(broker.wait_until(|_| transcribe.calls() == 1));
+    broker.refuse([Failure::fatal(ErrorCode::PublishFailed, "fenced by a newer producer")]);
+    transcribe.open();
+    rig.thread.join().unwrap().unwrap_err();
+    assert_eq!(
+        (broker.published().len(), broker.passed()),
+        (0, 0),
+        "the next would have been taken"
+    );
+}
