@@ -23,6 +23,7 @@ use crate::record::{Partition, Ticket};
 /// * **Progress**: when nothing is open, everything admitted is due.
 /// * **Nothing twice**: what a committed note names as done is not open again after a crash.
 /// * **Nothing forgotten**: what the broker knows as begun is a suspect after a crash, until it is done.
+/// * **Marking**: what was begun is marked once the broker has answered, or knows it already.
 #[derive(Debug, Default)]
 pub struct Ledger {
     epoch: u64,

@@ -157,6 +157,24 @@ fn a_partition_that_was_lost_and_comes_back_makes_no_crash_of_what_was_running()
 }
 
 #[test]
+fn a_job_begun_again_after_its_partition_came_back_is_marked_though_nothing_is_left_to_commit() {
+    let note = "s1;;0x1".to_owned();
+    let mut ledger = Ledger::default();
+    ledger.assign(assigned(Some(Committed { next_offset: 0, note })));
+    let suspect = open(&mut ledger, 0);
+    ledger.begin(&suspect);
+    let committed = commit(&mut ledger).unwrap();
+    assert_eq!(committed.note, "s1;;0x2");
+
+    ledger.revoke(&partition());
+    ledger.assign(assigned(Some(committed)));
+    let suspect = open(&mut ledger, 0);
+    ledger.begin(&suspect);
+    assert_eq!(commit(&mut ledger), None, "the broker has just this from before");
+    assert!(ledger.is_marked(&suspect), "a suspect waits for its mark for ever");
+}
+
+#[test]
 fn a_log_that_begins_anew_is_read_anew() {
     let mut ledger = Ledger::default();
     let note = "s1;1-3;0x2".to_owned();
@@ -200,6 +218,19 @@ struct Walk {
     asked: Known,
     /// What the ledger of this process can know: since the last crash, and by the note it found.
     here: Known,
+    /// Offsets that must be suspects when they are admitted.
+    suspects: BTreeSet<i64>,
+}
+
+/// How a partition leaves its owner.
+#[derive(Clone, Copy)]
+enum Leaves {
+    /// The process crashes, and another one begins.
+    Crash,
+    /// It is given up in good order, and comes back.
+    Revoked,
+    /// It is taken away unasked, and comes back.
+    Lost,
 }
 
 #[derive(Clone, Default)]
@@ -208,7 +239,7 @@ struct Known {
     done: BTreeSet<i64>,
 }
 
-const EVENTS: [fn(&mut Walk); 9] = [
+const EVENTS: [fn(&mut Walk); 10] = [
     Walk::admit,
     |walk| walk.settle(true),
     |walk| walk.settle(false),
@@ -216,8 +247,9 @@ const EVENTS: [fn(&mut Walk); 9] = [
     Walk::ask,
     |walk| walk.answer(false),
     |walk| walk.answer(true),
-    |walk| walk.change_hands(true),
-    |walk| walk.change_hands(false),
+    |walk| walk.change_hands(Leaves::Crash),
+    |walk| walk.change_hands(Leaves::Revoked),
+    |walk| walk.change_hands(Leaves::Lost),
 ];
 
 impl Walk {
@@ -233,6 +265,7 @@ impl Walk {
             known: Known::default(),
             asked: Known::default(),
             here: Known::default(),
+            suspects: BTreeSet::new(),
         };
         history.iter().for_each(|event| EVENTS[*event](&mut walk));
         walk
@@ -243,7 +276,7 @@ impl Walk {
         match self.ledger.admit(&partition(), offset) {
             Admitted::Open { ticket, crashes } => {
                 assert!(!self.known.done.contains(&offset), "{offset} is done: nothing twice");
-                let suspect = self.known.begun.contains(&offset);
+                let suspect = self.suspects.contains(&offset);
                 assert!(crashes > 0 || !suspect, "{offset} was begun: nothing forgotten");
                 self.open.insert(offset);
                 self.tickets.push(ticket);
@@ -306,25 +339,48 @@ impl Walk {
         }
     }
 
-    /// The process crashes and another one begins, or the partition is taken away and comes back.
-    fn change_hands(&mut self, crash: bool) {
-        if crash {
-            self.ledger = Ledger::default();
-            self.tickets.clear();
-        } else {
-            self.ledger.retire(&partition());
-            self.ask();
-            self.answer(true);
-            self.known.begun.clear();
-            self.ledger.revoke(&partition());
+    fn change_hands(&mut self, leaves: Leaves) {
+        match leaves {
+            Leaves::Crash => {
+                self.ledger = Ledger::default();
+                self.tickets.clear();
+                self.suspects.clone_from(&self.known.begun);
+            }
+            Leaves::Revoked => {
+                self.ledger.retire(&partition());
+                self.ask();
+                self.answer(true);
+                self.known.begun.clear();
+                self.ledger.revoke(&partition());
+                self.suspects.clear();
+            }
+            Leaves::Lost => {
+                self.ledger.revoke(&partition());
+                self.suspects.retain(|offset| !self.here.begun.contains(offset));
+            }
         }
-        self.here = self.known.clone();
+        self.here = Known {
+            begun: self.suspects.clone(),
+            done: self.known.done.clone(),
+        };
         self.due.clear();
         self.ledger.assign(assigned(self.broker.clone()));
         self.next = self.broker.as_ref().map_or(0, |broker| broker.next_offset);
         self.next += self.next % 2; // offsets are even here
         assert!(self.open.first().is_none_or(|open| self.next <= *open), "no loss");
         self.open.clear();
+    }
+
+    /// All that waits is begun; whether the broker knows of each, once it has answered.
+    fn marks(&mut self) -> bool {
+        for ticket in &self.tickets {
+            self.ledger.begin(ticket);
+        }
+        self.answer(true);
+        self.ask();
+        self.answer(true);
+        let mut current = self.tickets.iter().filter(|ticket| self.ledger.is_current(ticket));
+        current.all(|ticket| self.ledger.is_marked(ticket))
     }
 }
 
@@ -342,8 +398,9 @@ fn every_history_of_six_events_keeps_the_invariants() {
             assert!(walk.ledger.is_committed([&partition()]), "progress: {history:?}");
             committed += usize::from(walk.broker.is_some());
         }
+        assert!(Walk::replay(&history).marks(), "marking: {history:?}");
         // Whatever happened: after a crash, everything that is not done comes again.
-        walk.change_hands(true);
+        walk.change_hands(Leaves::Crash);
         let before: BTreeSet<i64> = walk.done.clone();
         (0..3).for_each(|_| walk.admit());
         skipped += before

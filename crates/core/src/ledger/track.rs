@@ -139,22 +139,19 @@ impl Track {
         self.open.len()
     }
 
-    /// What is to be committed when `closing` are done, too; `None` when the broker has it, or did not answer to the last
-    /// commit yet.
+    /// What is to be committed when `closing` are done, too; `None` when the broker has it (and so knows what was begun),
+    /// or did not answer to the last commit yet.
     pub(super) fn due(&mut self, closing: &[i64]) -> Option<Committed> {
         if self.asked.is_some() {
             return None;
         }
         let position = self.position(closing)?;
+        let begun = self.open.iter().filter(|(_, open)| open.begun);
+        let marked: Vec<i64> = begun.map(|(offset, _)| *offset).collect();
         if self.acknowledged.as_ref() == Some(&position) {
+            self.mark(&marked); // it was begun before, in an earlier epoch of ours
             return None;
         }
-        let marked = self
-            .open
-            .iter()
-            .filter(|(_, open)| open.begun)
-            .map(|(offset, _)| *offset)
-            .collect();
         self.asked = Some((position.clone(), marked));
         Some(position)
     }
@@ -166,10 +163,14 @@ impl Track {
         };
         if taken {
             self.acknowledged = Some(position);
-            for offset in marked {
-                if let Some(open) = self.open.get_mut(&offset) {
-                    open.marked = true;
-                }
+            self.mark(&marked);
+        }
+    }
+
+    fn mark(&mut self, offsets: &[i64]) {
+        for offset in offsets {
+            if let Some(open) = self.open.get_mut(offset) {
+                open.marked = true;
             }
         }
     }
