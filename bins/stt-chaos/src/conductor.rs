@@ -41,7 +41,11 @@ pub(crate) fn run(options: &Options, out: &mut dyn Write) -> Result<bool, Troubl
     let logs = tempfile::Builder::new().prefix("stt-chaos-").tempdir();
     let logs = logs.map_err(failed("cannot make a directory for logs"))?;
     let began = Instant::now();
-    let mut cluster = Cluster::start(&Config::default()).map_err(failed("no Kafka"))?;
+    let config = Config {
+        controller_apart: true, // a broker that is killed comes back to its transactions
+        ..Config::default()
+    };
+    let mut cluster = Cluster::start(&config).map_err(failed("no Kafka"))?;
     let result = (|| {
         for topic in [TOPIC, "stt.results", "stt.jobs.dlq"] {
             cluster

@@ -88,7 +88,19 @@ fn nothing_is_left_of_a_cluster_whose_process_is_killed() {
 
 #[test]
 fn a_node_that_was_killed_comes_back_with_its_port_and_its_data() {
-    let mut cluster = Cluster::start(&Config::default()).unwrap();
+    comes_back(&Config::default());
+}
+
+#[test]
+fn so_does_a_broker_whose_controller_stays() {
+    comes_back(&Config {
+        controller_apart: true,
+        ..Config::default()
+    });
+}
+
+fn comes_back(config: &Config) {
+    let mut cluster = Cluster::start(config).unwrap();
     let servers = cluster.bootstrap_servers();
     let port = servers.rsplit(':').next().unwrap().parse().unwrap();
     let taken = Config {

@@ -17,7 +17,20 @@ const NOTE: &str = "s1;2-4;0x1";
 
 /// A cluster where dead letters must be small.
 fn cluster(jobs: u32) -> (Cluster, Connection) {
-    let mut cluster = Cluster::start(&Config::default()).unwrap();
+    cluster_of(jobs, &Config::default())
+}
+
+/// One whose broker may be killed in a transaction.
+fn cluster_with_outage() -> (Cluster, Connection) {
+    let config = Config {
+        controller_apart: true,
+        ..Config::default()
+    };
+    cluster_of(1, &config)
+}
+
+fn cluster_of(jobs: u32, config: &Config) -> (Cluster, Connection) {
+    let mut cluster = Cluster::start(config).unwrap();
     cluster.create_topic("stt.jobs", jobs, &[]).unwrap();
     cluster.create_topic("stt.results", 1, &[]).unwrap();
     let narrow = [("max.message.bytes", "2000")];
@@ -191,7 +204,7 @@ fn a_worker_that_was_put_out_of_its_group_commits_nothing_and_rewinds_nobody() {
 /// The broker is killed while a transaction is under way, and is back within its timeout.
 #[test]
 fn an_outage_leaves_no_half_of_a_transaction() {
-    let (mut cluster, connection) = cluster(1);
+    let (mut cluster, connection) = cluster_with_outage();
     let config = TransactConfig {
         timeout: seconds(60),
         ..config()
@@ -219,7 +232,7 @@ fn an_outage_leaves_no_half_of_a_transaction() {
 /// under the same name another goes on.
 #[test]
 fn an_outage_longer_than_the_timeout_leaves_no_half_either() {
-    let (mut cluster, connection) = cluster(1);
+    let (mut cluster, connection) = cluster_with_outage();
     let config = || TransactConfig {
         timeout: seconds(3),
         ..config()

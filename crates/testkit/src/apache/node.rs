@@ -66,15 +66,26 @@ impl Node {
     }
 
     pub(super) fn wait_until_ready(&self) -> Result<(), Trouble> {
+        self.wait_until_said(&[STARTED.to_owned()], 0)
+    }
+
+    /// What its log holds.
+    pub(super) fn said(&self) -> String {
+        fs::read_to_string(&self.log).unwrap_or_default() // nothing yet
+    }
+
+    /// Waits for a line of its log with all these words, behind so many bytes.
+    pub(super) fn wait_until_said(&self, words: &[String], behind: usize) -> Result<(), Trouble> {
         let deadline = Instant::now() + READY_WAIT;
         loop {
-            let log = fs::read_to_string(&self.log).unwrap_or_default();
-            if log.contains(STARTED) {
+            let log = self.said();
+            let mut lines = log.get(behind..).unwrap_or_default().lines();
+            if lines.any(|line| words.iter().all(|word| line.contains(word))) {
                 return Ok(());
             }
             let problem = match self.ended.recv_timeout(LOOK_EVERY) {
                 Err(RecvTimeoutError::Timeout) if Instant::now() < deadline => continue,
-                Err(RecvTimeoutError::Timeout) => format!("is not ready within {READY_WAIT:?}"),
+                Err(RecvTimeoutError::Timeout) => format!("did not say {words:?} within {READY_WAIT:?}"),
                 Ok(said) => format!("has ended: {said}"),
                 Err(RecvTimeoutError::Disconnected) => "has ended".to_owned(),
             };

@@ -45,7 +45,8 @@ const DEFAULTS: [(&str, &str); 23] = [
     ("group.coordinator.rebalance.protocols", "classic,consumer"),
 ];
 
-/// The configuration of node `index` of those with these ports, as Java reads it. Later lines win.
+/// The configuration of node `index` of those with these ports, as Java reads it. Later lines win. With a controller apart,
+/// that is the last.
 pub(super) fn of(
     config: &Config,
     index: usize,
@@ -54,6 +55,8 @@ pub(super) fn of(
     certificate: Option<&Certificate>,
 ) -> String {
     let own = ports[index];
+    let controllers = if config.controller_apart { config.nodes.. } else { 0.. };
+    let (is_broker, is_controller) = (index < config.nodes, controllers.contains(&index));
     let mut text = String::new();
     let mut set = |key: &str, value: &str| {
         // Java takes a backslash for the beginning of an escape.
@@ -62,9 +65,14 @@ pub(super) fn of(
     for (key, value) in DEFAULTS {
         set(key, value);
     }
-    let voters = ports.iter().enumerate();
+    let voters = ports.iter().enumerate().skip(controllers.start);
     let voters = voters.map(|(index, ports)| format!("{}@127.0.0.1:{}", index + 1, ports.controller));
-    set("process.roles", "broker,controller");
+    let roles = match (is_broker, is_controller) {
+        (true, true) => "broker,controller",
+        (true, false) => "broker",
+        (false, _) => "controller",
+    };
+    set("process.roles", roles);
     set("node.id", &(index + 1).to_string());
     set("controller.quorum.voters", &voters.collect::<Vec<_>>().join(","));
     set("controller.listener.names", "CONTROLLER");
@@ -94,11 +102,16 @@ pub(super) fn of(
         );
         set("super.users", "User:ANONYMOUS");
     }
-    set("advertised.listeners", &listeners);
-    set(
-        "listeners",
-        &format!("{listeners},CONTROLLER://127.0.0.1:{}", own.controller),
-    );
+    if is_broker {
+        set("advertised.listeners", &listeners);
+    }
+    let controller = format!("CONTROLLER://127.0.0.1:{}", own.controller);
+    let listeners = match (is_broker, is_controller) {
+        (true, true) => format!("{listeners},{controller}"),
+        (true, false) => listeners,
+        (false, _) => controller,
+    };
+    set("listeners", &listeners);
     set("listener.security.protocol.map", &protocols);
     let replicas = config.nodes.to_string();
     let in_sync = if config.nodes > 1 { "2" } else { "1" };
@@ -158,6 +171,23 @@ mod tests {
             assert!(text.lines().any(|found| found == line), "{line}\n{text}");
         }
         assert_eq!(text.lines().last(), Some("num.io.threads=7"));
+
+        let config = Config {
+            nodes: 2,
+            controller_apart: true,
+            ..Config::default()
+        };
+        let broker = of(&config, 0, &ports, Path::new("/data"), None);
+        let controller = of(&config, 2, &ports, Path::new("/data"), None);
+        for (text, line) in [
+            (&broker, "process.roles=broker"),
+            (&broker, "controller.quorum.voters=3@127.0.0.1:9193"),
+            (&broker, "listeners=PLAIN://127.0.0.1:9091"),
+            (&controller, "process.roles=controller"),
+            (&controller, "listeners=CONTROLLER://127.0.0.1:9193"),
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line}\n{text}");
+        }
         assert!(!text.contains("SASL"), "{text}");
     }
 
