@@ -1,7 +1,7 @@
 //! An HTTP server on loopback that misbehaves as told.
 //!
 //! [`FaultyServer`] gives one [`Reply`] to each connection, in order. Replies are made by the functions here, each of which
-//! is one way to misbehave (or, for comparison, none).
+//! is one way to misbehave (or, for comparison, none). [`site`] replies to any number of connections, by path.
 //!
 //! ```
 //! use stt_testkit::faulty::{FaultyServer, body, redirect};
@@ -18,6 +18,7 @@
 //! ```
 
 mod reply;
+mod site;
 
 use std::io::{BufRead as _, BufReader, Read};
 use std::net::{SocketAddr, TcpListener};
@@ -28,6 +29,7 @@ pub use reply::{
     Connection, Reply, asked_first, body, cut, endless_body, endless_chunks, endless_headers, gzip_bomb, huge, raw,
     redirect, silence, slow_body, slow_headers, status, too_short, tunnel, unavailable,
 };
+pub use site::site;
 
 /// Serves one connection per reply, on loopback, and ends.
 #[derive(Debug)]

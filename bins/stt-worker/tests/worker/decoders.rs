@@ -6,11 +6,10 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
-use serde_json::Value;
 use stt_core::{Clock as _, SystemClock};
-use stt_kafka::{Connection, JobProducer, ProducerConfig, Start, Tail, TailConfig};
 
-use crate::place::{Place, id, job, serve};
+use crate::outcomes::Outcomes;
+use crate::place::{Place, job, serve};
 use crate::support::{PATIENCE, Worker, fixture, get};
 
 fn decoders(worker: &Worker) -> Vec<Pid> {
@@ -24,8 +23,7 @@ fn decoders(worker: &Worker) -> Vec<Pid> {
 }
 
 struct Jobs {
-    producer: JobProducer,
-    results: Tail,
+    outcomes: Outcomes,
     url: String,
     number: u32,
 }
@@ -33,14 +31,8 @@ struct Jobs {
 impl Jobs {
     fn at(address: &str) -> Self {
         let clip = fs::read(fixture("audio/en-000.wav")).unwrap();
-        let connection = Connection::new(address);
-        let config = TailConfig {
-            start: Start::Beginning,
-            ..TailConfig::new("stt.results")
-        };
         Self {
-            producer: JobProducer::new(&connection, &ProducerConfig::default()).unwrap(),
-            results: Tail::open(&connection, &config).unwrap(),
+            outcomes: Outcomes::at(address),
             url: serve(BTreeMap::from([("en-000.wav".to_owned(), clip)])),
             number: 0,
         }
@@ -49,19 +41,9 @@ impl Jobs {
     fn one_is_completed(&mut self) {
         self.number += 1;
         let payload = job(self.number, &format!("{}/en-000.wav", self.url));
-        self.producer
-            .produce("stt.jobs", id(self.number).as_bytes(), &payload, &[])
-            .unwrap();
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let left = deadline.saturating_duration_since(Instant::now());
-            assert!(!left.is_zero(), "no result of job {}", self.number);
-            if let Some(message) = self.results.next(left).unwrap() {
-                let result: Value = serde_json::from_slice(&message.delivery.payload.unwrap()).unwrap();
-                assert_eq!(result["status"], "COMPLETED", "{result}");
-                return;
-            }
-        }
+        self.outcomes.produce(self.number, &payload);
+        self.outcomes.until(self.number as usize, PATIENCE);
+        assert_eq!(self.outcomes.codes, BTreeMap::new());
     }
 }
 

@@ -6,11 +6,12 @@ use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::time::Instant;
 
+use crate::outcomes::tail;
 use crate::place::{Place, id, job, serve};
 use crate::support::{PATIENCE, Worker, fixture, get};
 use rustix::process::Signal;
 use serde_json::{Value, json};
-use stt_kafka::{Connection, JobProducer, ProducerConfig, Start, Tail, TailConfig};
+use stt_kafka::{Connection, JobProducer, ProducerConfig, Tail};
 
 /// An hour of silence, 8 kHz, 8 bits.
 fn hour_of_wav() -> Vec<u8> {
@@ -76,15 +77,8 @@ fn bad_jobs_end_as_dead_letters_and_the_good_ones_beside_them_as_transcripts() {
     ] {
         producer.produce("stt.jobs", key.as_bytes(), &payload, &[]).unwrap();
     }
-    let tail = |topic: &str| {
-        let config = TailConfig {
-            start: Start::Beginning,
-            ..TailConfig::new(topic)
-        };
-        Tail::open(&connection, &config).unwrap()
-    };
-    let results = read(&mut tail("stt.results"), 6);
-    let dead_letters = read(&mut tail("stt.jobs.dlq"), 4);
+    let results = read(&mut tail(&connection, "stt.results"), 6);
+    let dead_letters = read(&mut tail(&connection, "stt.jobs.dlq"), 4);
 
     let goldens: Value = serde_json::from_slice(&clip("transcripts.json")).unwrap();
     for (number, name) in [(1, "en-000.wav"), (5, "hi-001.flac")] {

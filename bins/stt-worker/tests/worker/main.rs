@@ -5,6 +5,8 @@
 mod decoders;
 mod end_to_end;
 mod flat;
+mod hostile;
+mod outcomes;
 mod place;
 mod start;
 mod support;

@@ -2,11 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
-use std::sync::Arc;
 
 use serde_json::json;
+use stt_testkit::faulty::{body, site, status};
 
 use crate::support::{Worker, fixture};
 
@@ -67,39 +65,10 @@ impl Place {
 
 /// Serves `/name` from memory on loopback, to the end of the process.
 pub(crate) fn serve(files: BTreeMap<String, Vec<u8>>) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    let files = Arc::new(files);
-    std::thread::spawn(move || {
-        for stream in listener.incoming().map_while(Result::ok) {
-            let files = Arc::clone(&files);
-            std::thread::spawn(move || drop(answer(stream, &files)));
-        }
-    });
-    url
-}
-
-fn answer(mut stream: TcpStream, files: &BTreeMap<String, Vec<u8>>) -> std::io::Result<()> {
-    let (mut head, mut byte) = (Vec::new(), [0]);
-    while !head.ends_with(b"\r\n\r\n") {
-        stream.read_exact(&mut byte)?;
-        head.push(byte[0]);
-    }
-    let head = String::from_utf8_lossy(&head);
-    let name = head
-        .split(' ')
-        .nth(1)
-        .and_then(|path| path.strip_prefix('/'))
-        .unwrap_or_default();
-    let (status, body) = files
-        .get(name)
-        .map_or(("404 Not Found", &[][..]), |body| ("200 OK", body));
-    write!(
-        stream,
-        "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
-        body.len()
-    )?;
-    stream.write_all(body)
+    site(move |path| match files.get(path.trim_start_matches('/')) {
+        Some(bytes) => body(bytes),
+        None => status(404, ""),
+    })
 }
 
 pub(crate) fn id(number: u32) -> String {

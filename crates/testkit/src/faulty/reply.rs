@@ -122,6 +122,7 @@ fn over_and_over(start: &'static str, again: &'static str, pause: Option<Duratio
         if stream.write_all(start.as_bytes()).is_err() {
             return;
         }
+        let again = pause.map_or_else(|| again.repeat(1_000), |_| again.to_owned());
         let step = pause.map_or(again.len(), |_| 1);
         for bytes in again.as_bytes().chunks(step).cycle() {
             if stream.write_all(bytes).is_err() || stream.flush().is_err() {
