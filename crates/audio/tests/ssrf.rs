@@ -3,44 +3,29 @@
 
 mod common;
 
-use std::collections::HashMap;
 use std::io;
-use std::net::{IpAddr, SocketAddr};
-use std::sync::Mutex;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use common::{assert_failed, config, fetch};
 use stt_audio::{FetchConfig, HttpFetch, Lookup};
 use stt_core::ErrorCode::{DownloadFailed, SsrfBlocked};
 use stt_core::Fault;
-use stt_testkit::faulty::{FaultyServer as Server, Forbidden, body, redirect};
+use stt_testkit::faulty::{FaultyServer as Server, Forbidden, ScriptedResolver, body, redirect};
 use tempfile::tempdir;
 
-/// Answers each name with its list of answers, one after another.
-#[derive(Debug, Default)]
-struct Names(Mutex<HashMap<String, Vec<Vec<IpAddr>>>>);
+#[derive(Debug)]
+struct Names(ScriptedResolver);
 
 impl Names {
     fn knowing<const N: usize>(names: [(&str, &[&[&str]]); N]) -> Self {
-        let parse = |answers: &[&[&str]]| {
-            let addresses = |answer: &&[&str]| answer.iter().map(|text| text.parse().unwrap()).collect();
-            answers.iter().map(addresses).collect()
-        };
-        let names = names.map(|(name, answers)| (name.to_owned(), parse(answers)));
-        Self(Mutex::new(names.into()))
+        Self(ScriptedResolver::knowing(names))
     }
 }
 
 impl Lookup for Names {
     fn lookup(&self, host: &str, port: u16, _: Duration) -> io::Result<Vec<SocketAddr>> {
-        let mut names = self.0.lock().unwrap();
-        let answers = names.get_mut(host).ok_or(io::ErrorKind::NotFound)?;
-        let answer = if answers.len() > 1 {
-            answers.remove(0)
-        } else {
-            answers[0].clone()
-        };
-        Ok(answer.into_iter().map(|ip| SocketAddr::new(ip, port)).collect())
+        self.0.answer(host, port)
     }
 }
 

@@ -1,4 +1,4 @@
-//! An HTTP server on loopback that misbehaves as told.
+//! An HTTP server on loopback that misbehaves as told, and a resolver that does.
 //!
 //! [`FaultyServer`] gives one [`Reply`] to each connection, in order. Replies are made by the functions here, each of which
 //! is one way to misbehave (or, for comparison, none). [`site`] replies to any number of connections, by path.
@@ -18,6 +18,7 @@
 //! ```
 
 mod reply;
+mod resolver;
 mod site;
 
 use std::io::{BufRead as _, BufReader, Read};
@@ -29,6 +30,7 @@ pub use reply::{
     Connection, Reply, asked_first, body, cut, endless_body, endless_chunks, endless_headers, gzip_bomb, huge, raw,
     redirect, silence, slow_body, slow_headers, status, too_short, tunnel, unavailable,
 };
+pub use resolver::ScriptedResolver;
 pub use site::site;
 
 /// Serves one connection per reply, on loopback, and ends.

@@ -6,25 +6,18 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use stt_core::{Budget, Cancel, ErrorCode, Fetch as _, SystemClock};
+use stt_testkit::faulty::ScriptedResolver;
 use ureq::unversioned::transport::{ConnectionDetails, Connector, Transport};
 
 use super::dial::Dialer;
 use super::{FetchConfig, HttpFetch, Lookup};
 
-/// Knows `name` by one list of addresses, and other hosts not at all.
 #[derive(Debug)]
-struct Script {
-    name: &'static str,
-    addresses: &'static [&'static str],
-}
+struct Script(ScriptedResolver);
 
 impl Lookup for Script {
     fn lookup(&self, host: &str, port: u16, _: Duration) -> io::Result<Vec<SocketAddr>> {
-        if host != self.name {
-            return Err(io::ErrorKind::NotFound.into());
-        }
-        let socket = |text: &&str| SocketAddr::new(text.parse().expect("the script has addresses"), port);
-        Ok(self.addresses.iter().map(socket).collect())
+        self.0.answer(host, port)
     }
 }
 
@@ -50,8 +43,8 @@ fn dialled(url: &str, host: &'static str, addresses: &'static [&'static str]) ->
         ..FetchConfig::default()
     };
     let recorder = Recorder::default();
-    let name = host;
-    let mut fetch = HttpFetch::with_lookup(config, Script { name, addresses }).unwrap();
+    let script = Script(ScriptedResolver::knowing([(host, &[addresses])]));
+    let mut fetch = HttpFetch::with_lookup(config, script).unwrap();
     fetch.dialer = Dialer(Arc::new(recorder.clone()));
     let cancel = Cancel::default();
     let budget = Budget::new(&SystemClock, &cancel, Duration::from_secs(30));
