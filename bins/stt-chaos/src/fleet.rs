@@ -101,6 +101,11 @@ impl Fleet {
         running.next().map(|index| (index, self.slots[index].name.clone()))
     }
 
+    /// Whether it hears SIGTERM already, which ends a program that has just begun.
+    pub(crate) fn listens(&self, index: usize) -> bool {
+        std::fs::metadata(self.log(&self.slots[index].name)).is_ok_and(|log| log.len() > 0)
+    }
+
     /// SIGKILL, and a new one.
     pub(crate) fn kill(&mut self, index: usize) -> Result<(), Trouble> {
         let slot = &mut self.slots[index];
@@ -178,7 +183,8 @@ impl Fleet {
 
     /// Whether every worker is as it should be.
     pub(crate) fn is_calm(&self) -> bool {
-        self.slots.iter().all(|slot| slot.state == State::Running)
+        let is_calm = |(index, slot): (usize, &Slot)| slot.state == State::Running && self.listens(index);
+        self.slots.iter().enumerate().all(is_calm)
     }
 
     /// The names of those that run.

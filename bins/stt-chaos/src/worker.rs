@@ -85,6 +85,7 @@ pub(crate) fn run(role: &Role) -> Result<(), Trouble> {
     end_with_parent(role.parent)?;
     let stopping = Stopping::default();
     stop_on_sigterm(&stopping)?;
+    log::info!("up"); // from its first line on, SIGTERM is heard
     let mut connection = Connection::new(&role.servers);
     let heartbeat = ("heartbeat.interval.ms".to_owned(), HEARTBEAT_MS.to_owned());
     let interval = role.pace.poll_interval_max.map(|interval| {

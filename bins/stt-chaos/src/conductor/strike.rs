@@ -20,7 +20,8 @@ impl Run<'_> {
         let mut whom = String::new();
         match blow.kind {
             Kind::KillWorker | Kind::EndWorker | Kind::FreezeWorker => {
-                let Some((index, name)) = self.fleet.victim(blow.slot) else {
+                let hears = |victim: &(usize, String)| blow.kind != Kind::EndWorker || self.fleet.listens(victim.0);
+                let Some((index, name)) = self.fleet.victim(blow.slot).filter(hears) else {
                     SystemClock.sleep(TICK);
                     return Ok(()); // later
                 };
