@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)] // helpers of tests are tests
 
 mod media;
+mod processes;
 
 use std::fs;
 use std::os::fd::{AsRawFd as _, OwnedFd};
@@ -9,7 +10,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use media::{Wav, fixture, fixtures};
-use rustix::process::{Pid, Signal, getpid, kill_process};
+use processes::{children, descriptors};
+use rustix::process::{Signal, kill_process};
 use stt_audio::{DecodeChild, DecodeConfig, DecodeStats, FfmpegDecode, IsolatedDecode, IsolationConfig};
 use stt_core::ErrorCode::{self, AudioDecodeFailed, AudioTooLong, AudioUnsupportedFormat, TranscribeTimeout};
 use stt_core::{Budget, Cancel, Decode, Failure, Fault, Fetched, Pcm, SpillFile, SystemClock};
@@ -68,27 +70,6 @@ fn assert_failed(result: Result<Pcm, Failure>, code: ErrorCode, fault: Fault, st
     let failure = result.map(|pcm| pcm.samples.len()).expect_err("it should fail");
     assert_eq!((failure.code, failure.fault), (code, fault), "{}", failure.story());
     assert!(failure.story().contains(story), "{}", failure.story());
-}
-
-/// Our processes, zombies too.
-fn children() -> Vec<Pid> {
-    let own = getpid().as_raw_nonzero();
-    let entries = fs::read_dir("/proc").unwrap().map_while(Result::ok);
-    let numbers = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
-    let is_ours = |number: &i32| {
-        let stat = fs::read_to_string(format!("/proc/{number}/stat")).unwrap_or_default();
-        let after_name = stat.rsplit_once(") ").map(|(_, rest)| rest.to_owned());
-        let parent = after_name.and_then(|rest| rest.split(' ').nth(1)?.parse::<i32>().ok());
-        parent == Some(own.get())
-    };
-    numbers
-        .filter(is_ours)
-        .map(|number| Pid::from_raw(number).unwrap())
-        .collect()
-}
-
-fn descriptors() -> usize {
-    fs::read_dir("/proc/self/fd").unwrap().count()
 }
 
 /// Runs a story, and holds it to leaving nothing behind.

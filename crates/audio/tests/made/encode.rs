@@ -32,6 +32,7 @@ pub(crate) struct Recipe {
 impl Recipe {
     /// The file's bytes. An encoder that this FFmpeg lacks is a failure with its name.
     pub(crate) fn bytes(&self) -> Vec<u8> {
+        ffmpeg::log::set_level(ffmpeg::log::Level::Error);
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("made"); // a file: muxers go back, and read it again
         self.write(&path)
@@ -186,6 +187,7 @@ fn fill(frame: &mut frame::Audio, samples: &[f32], channels: usize) {
 
 /// The first track of a file in another container, its packets untouched.
 pub(crate) fn remux(bytes: &[u8], muxer: &str) -> Vec<u8> {
+    ffmpeg::log::set_level(ffmpeg::log::Level::Error);
     let dir = tempfile::tempdir().unwrap();
     let (from, to) = (dir.path().join("from"), dir.path().join("to"));
     std::fs::write(&from, bytes).unwrap();

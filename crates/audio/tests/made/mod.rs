@@ -3,6 +3,7 @@
 
 pub(crate) mod amr;
 pub(crate) mod encode;
+pub(crate) mod mutate;
 pub(crate) mod row;
 pub(crate) mod rows;
 pub(crate) mod sound;
