@@ -252,6 +252,21 @@ fn memory_ends_where_it_is_said_to() {
 }
 
 #[test]
+fn a_length_that_a_header_claims_crashes_nothing() {
+    leaving_nothing(|| {
+        // FFmpeg reads the text at once; the memory suffices for it once, not twice.
+        let mut wav = Wav::default().bytes(&[]);
+        wav.truncate(36);
+        wav.extend(b"LIST\xf0\xff\xff\x7fINFOISFT\0\0\0\x15a name");
+        wav.resize(1_000, b' ');
+        let decoder = IsolatedDecode::new(real());
+        let result = decode(&decoder, &Fetched::Memory(wav));
+        assert_failed(result, AudioDecodeFailed, Fault::Permanent, "damaged wav");
+        assert_eq!(decoder.stats().crashed, 0);
+    });
+}
+
+#[test]
 fn what_is_refused_is_refused_in_the_same_words() {
     leaving_nothing(|| {
         let decoder = IsolatedDecode::new(real());
