@@ -1,7 +1,7 @@
 //! Reads of bounded size.
 //!
 //! FFmpeg reads a block of which the header says how long it is at once, and ffmpeg-next's [`StreamIo`] first fills a buffer
-//! of its own of that size with zeros: a file of some bytes can claim 2 GiB, and has them. So FFmpeg gets less at a time than
+//! of its own of that size with zeros: a file of some bytes can claim 2 GiB. So FFmpeg gets less at a time than
 //! it asks for, which it takes for what it is, and asks again.
 
 use std::ffi::{c_int, c_void};
