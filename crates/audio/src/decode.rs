@@ -2,6 +2,7 @@
 
 mod formats;
 mod media;
+mod reads;
 mod samples;
 mod watch;
 

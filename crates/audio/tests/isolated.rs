@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)] // helpers of tests are tests
 
 mod media;
+mod processes;
 
 use std::fs;
 use std::os::fd::{AsRawFd as _, OwnedFd};
@@ -9,7 +10,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use media::{Wav, fixture, fixtures};
-use rustix::process::{Pid, Signal, getpid, kill_process};
+use processes::{children, descriptors};
+use rustix::process::{Signal, kill_process};
 use stt_audio::{DecodeChild, DecodeConfig, DecodeStats, FfmpegDecode, IsolatedDecode, IsolationConfig};
 use stt_core::ErrorCode::{self, AudioDecodeFailed, AudioTooLong, AudioUnsupportedFormat, TranscribeTimeout};
 use stt_core::{Budget, Cancel, Decode, Failure, Fault, Fetched, Pcm, SpillFile, SystemClock};
@@ -68,27 +70,6 @@ fn assert_failed(result: Result<Pcm, Failure>, code: ErrorCode, fault: Fault, st
     let failure = result.map(|pcm| pcm.samples.len()).expect_err("it should fail");
     assert_eq!((failure.code, failure.fault), (code, fault), "{}", failure.story());
     assert!(failure.story().contains(story), "{}", failure.story());
-}
-
-/// Our processes, zombies too.
-fn children() -> Vec<Pid> {
-    let own = getpid().as_raw_nonzero();
-    let entries = fs::read_dir("/proc").unwrap().map_while(Result::ok);
-    let numbers = entries.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
-    let is_ours = |number: &i32| {
-        let stat = fs::read_to_string(format!("/proc/{number}/stat")).unwrap_or_default();
-        let after_name = stat.rsplit_once(") ").map(|(_, rest)| rest.to_owned());
-        let parent = after_name.and_then(|rest| rest.split(' ').nth(1)?.parse::<i32>().ok());
-        parent == Some(own.get())
-    };
-    numbers
-        .filter(is_ours)
-        .map(|number| Pid::from_raw(number).unwrap())
-        .collect()
-}
-
-fn descriptors() -> usize {
-    fs::read_dir("/proc/self/fd").unwrap().count()
 }
 
 /// Runs a story, and holds it to leaving nothing behind.
@@ -267,6 +248,21 @@ fn memory_ends_where_it_is_said_to() {
             in_process(&media).unwrap(),
             "the samples are given on, not piled up"
         );
+    });
+}
+
+#[test]
+fn a_length_that_a_header_claims_crashes_nothing() {
+    leaving_nothing(|| {
+        // FFmpeg reads the text at once; the memory suffices for it once, not twice.
+        let mut wav = Wav::default().bytes(&[]);
+        wav.truncate(36);
+        wav.extend(b"LIST\xf0\xff\xff\x7fINFOISFT\0\0\0\x15a name");
+        wav.resize(1_000, b' ');
+        let decoder = IsolatedDecode::new(real());
+        let result = decode(&decoder, &Fetched::Memory(wav));
+        assert_failed(result, AudioDecodeFailed, Fault::Permanent, "damaged wav");
+        assert_eq!(decoder.stats().crashed, 0);
     });
 }
 

@@ -11,7 +11,7 @@ use ffmpeg::format::context::{Input, StreamIo};
 use ffmpeg::{Dictionary, Packet, codec, decoder, media};
 use stt_core::{Budget, ErrorCode, Failure};
 
-use super::formats;
+use super::{formats, reads};
 
 /// Most bytes read to recognise the format; covers the pictures that precede mp3 audio. As FFmpeg's default.
 const PROBE_BYTES_MAX: u32 = 1 << 20;
@@ -27,7 +27,7 @@ pub(super) struct Media {
 
 impl Media {
     pub(super) fn open(media: impl Read + Seek + Send + 'static, budget: &Budget<'_>) -> Result<Self, Failure> {
-        let mut io = StreamIo::from_read_seek(media).map_err(|error| super::not_read(error.into()))?;
+        let mut io = reads::io(media).map_err(|error| super::not_read(error.into()))?;
         let format = recognise(&mut io).ok_or_else(|| unsupported("the bytes are in no known format"))?;
         if !formats::is_opened(format) {
             return Err(unsupported(format!("{format} is not a format that is decoded")));
