@@ -41,6 +41,7 @@ impl Decoder {
         }
         let isolated = Arc::new(IsolatedDecode::new(IsolationConfig {
             decode: config,
+            jobs_max: plan.settings.decode_jobs_max,
             ..IsolationConfig::new(child)
         }));
         Self {

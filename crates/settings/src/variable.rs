@@ -131,6 +131,7 @@ pub const VARIABLES: &[Variable] = &[
     worker("MAX_AUDIO_BYTES", "26214400", whole(1, 4 << 30, "bytes"), "Largest audio file taken."),
     worker("MAX_AUDIO_DURATION_SEC", "600", seconds(0.1, 14_400.0), "Longest audio taken."),
     worker("DECODE_ISOLATION", "process", Rule::OneOf(&["process", "none"]), "Where audio is decoded: in processes that can do nothing else, so that what crashes FFmpeg fails one job, or in the worker's."),
+    worker("DECODE_JOBS_MAX", "64", whole(1, 1_000_000, "jobs"), "Jobs that one such process decodes, one after another; 1 starts a new one for each, which takes some 50 ms."),
     worker("MAX_ATTEMPTS", "3", whole(1, 100, ""), "Tries before a passing failure becomes final."),
     worker("RETRY_BACKOFF_BASE_MS", "500", whole(1, 600_000, "ms"), "Wait before the first retry; it doubles with each further one."),
     worker("RETRY_BACKOFF_MAX_MS", "5000", whole(1, 600_000, "ms"), "Longest wait before a retry."),

@@ -60,6 +60,8 @@ pub struct WorkerSettings {
     pub audio_duration_max: Duration,
     /// `DECODE_ISOLATION` is `process`.
     pub decode_isolated: bool,
+    /// `DECODE_JOBS_MAX`.
+    pub decode_jobs_max: u32,
     /// `MAX_ATTEMPTS`.
     pub attempts_max: u32,
     /// `RETRY_BACKOFF_BASE_MS`.
@@ -133,6 +135,7 @@ impl WorkerSettings {
             audio_bytes_max: read.whole("MAX_AUDIO_BYTES"),
             audio_duration_max: read.seconds("MAX_AUDIO_DURATION_SEC"),
             decode_isolated: read.text("DECODE_ISOLATION") == "process",
+            decode_jobs_max: read.whole("DECODE_JOBS_MAX"),
             attempts_max: read.whole("MAX_ATTEMPTS"),
             backoff_base: read.millis("RETRY_BACKOFF_BASE_MS"),
             backoff_max: read.millis("RETRY_BACKOFF_MAX_MS"),
@@ -242,7 +245,7 @@ mod tests {
         assert_eq!(settings.shutdown_grace, Duration::from_secs(25));
         assert_eq!(settings.hub.cache_dir, PathBuf::from("/home/me/.cache/huggingface/hub"));
         assert_eq!(settings.log_filter, "info");
-        assert!(settings.decode_isolated);
+        assert!(settings.decode_isolated && settings.decode_jobs_max == 64);
     }
 
     #[test]

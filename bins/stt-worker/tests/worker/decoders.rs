@@ -107,6 +107,21 @@ fn without_isolation_there_is_no_process() {
 }
 
 #[test]
+fn where_each_job_has_a_process_of_its_own_none_waits_for_the_next() {
+    let place = Place::new();
+    let mut worker = place.worker(&[("DECODE_JOBS_MAX", "1")]);
+    let address = worker.says("embedded broker: ");
+    worker.says("partitions assigned: ");
+    let mut jobs = Jobs::at(&address);
+    for _ in 0..2 {
+        jobs.one_is_completed();
+        assert_eq!(decoders(&worker), []);
+    }
+    worker.signal(Signal::TERM);
+    assert_eq!(worker.end().code(), Some(0), "{}", worker.said);
+}
+
+#[test]
 fn the_argument_is_for_the_worker_alone() {
     let output = Command::new(env!("CARGO_BIN_EXE_stt-worker"))
         .arg("decode-child")
