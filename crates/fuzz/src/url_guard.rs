@@ -74,11 +74,22 @@ impl Case<'_> {
             }
         }
         for address in &self.addresses {
-            assert!(classify(address.ip()).is_err() || is_public(address.ip()), "{address}");
+            self.neighbours_are_judged_too(guard, *address);
             if let Err(denied) = guard.admit(self.host, &[*address]) {
                 assert!(admitted.is_err(), "{address} is admitted among others");
                 let told = denied.to_string();
                 assert!(!told.contains(&address.ip().to_string()), "{told}");
+            }
+        }
+    }
+
+    /// Ranges end at a bit, and chance seldom comes to their ends: so with each address go those that differ in one.
+    fn neighbours_are_judged_too(&self, guard: &Guard, address: SocketAddr) {
+        for neighbour in neighbours(address.ip()) {
+            assert!(classify(neighbour).is_err() || is_public(neighbour), "{neighbour}");
+            let neighbour = SocketAddr::new(neighbour, address.port());
+            if guard.admit(self.host, &[neighbour]).is_ok() {
+                self.may_be_dialled(neighbour);
             }
         }
     }
@@ -119,6 +130,15 @@ fn address(line: &[u8], port: u16) -> Option<SocketAddr> {
     written()
         .or_else(with_port)
         .or_else(|| ip.map(|ip| SocketAddr::new(ip, port)))
+}
+
+fn neighbours(address: IpAddr) -> Vec<IpAddr> {
+    let mut found = vec![address];
+    match address {
+        IpAddr::V4(v4) => found.extend((0..32).map(|bit| IpAddr::V4((v4.to_bits() ^ (1 << bit)).into()))),
+        IpAddr::V6(v6) => found.extend((0..128).map(|bit| IpAddr::V6((v6.to_bits() ^ (1 << bit)).into()))),
+    }
+    found
 }
 
 /// A rule that is taken shows itself as a text that is taken for the same.
