@@ -31,7 +31,6 @@ use self::body::Sink;
 use self::dial::{Dialer, Resolve};
 use self::pace::Pace;
 use self::trouble::Download;
-use crate::guard::Guard;
 
 /// Downloads over HTTP/1.1, http and https.
 ///
@@ -62,14 +61,9 @@ impl HttpFetch {
     /// As [`HttpFetch::new`].
     pub fn with_lookup(config: FetchConfig, lookup: impl Lookup + 'static) -> Result<Self, BadFetchConfig> {
         config.check()?;
-        let guard = Guard {
-            allow: config.allow.clone(),
-            deny: config.deny.clone(),
-            ports: config.ports.clone(),
-        };
         Ok(Self {
             resolve: Resolve {
-                guard: Arc::new(guard),
+                guard: Arc::new(config.guard()),
                 lookup: Arc::new(lookup),
             },
             dialer: Dialer::default(),

@@ -30,16 +30,33 @@ pub enum Denied {
 }
 
 /// What may be dialled: the public internet at some ports, and what the operator opened at any; never what he closed.
+///
+/// [`crate::HttpFetch`] asks it at every hop. So can another client: with all addresses of a host, of which it then dials
+/// none but these.
+///
+/// ```
+/// use stt_audio::{Denied, FetchConfig};
+///
+/// let guard = FetchConfig::default().guard();
+/// assert_eq!(guard.admit("media.example", &["1.1.1.1:443".parse()?]), Ok(()));
+/// let found = guard.admit("media.example", &["1.1.1.1:443".parse()?, "10.0.0.1:443".parse()?]);
+/// assert_eq!(found, Err(Denied::Address("private")));
+/// # Ok::<(), std::net::AddrParseError>(())
+/// ```
 #[derive(Clone, Debug)]
-pub(crate) struct Guard {
+pub struct Guard {
     pub(crate) allow: Vec<AddressRule>,
     pub(crate) deny: Vec<AddressRule>,
     pub(crate) ports: Vec<u16>,
 }
 
 impl Guard {
-    /// Passes only when every address may be dialled: a name that mixes public and private ones is an attack.
-    pub(crate) fn admit(&self, host: &str, addresses: &[SocketAddr]) -> Result<(), Denied> {
+    /// Passes only when every address may be dialled: a name that mixes public and private ones is an attack. `host` is as
+    /// a URL writes it.
+    ///
+    /// # Errors
+    /// Why none of them may be.
+    pub fn admit(&self, host: &str, addresses: &[SocketAddr]) -> Result<(), Denied> {
         if self.deny.iter().any(|rule| rule.names(host)) || addresses.iter().any(|address| self.closes(*address)) {
             return Err(Denied::Closed);
         }
@@ -58,7 +75,10 @@ impl Guard {
 
     /// As far as can be told of a host that somebody else looks up: an address in any spelling is judged as one, a name
     /// by the operator's rules alone.
-    pub(crate) fn admit_unresolved(&self, host: &str, port: u16) -> Result<(), Denied> {
+    ///
+    /// # Errors
+    /// Why it must not be reached.
+    pub fn admit_unresolved(&self, host: &str, port: u16) -> Result<(), Denied> {
         match literal(host) {
             Literal::Address(ip) => self.admit(host, &[SocketAddr::new(ip, port)]),
             _ if self.deny.iter().any(|rule| rule.names(host)) => Err(Denied::Closed),

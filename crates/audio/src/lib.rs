@@ -35,7 +35,7 @@ pub use decode::{DecodeConfig, FfmpegDecode};
 pub use fetch::{
     BadFetchConfig, BadProxy, BadRoots, EgressProxy, FetchConfig, HttpFetch, Lookup, PrivateRoots, SystemLookup,
 };
-pub use guard::{Denied, classify};
+pub use guard::{Denied, Guard, classify};
 pub use isolated::{
     Containment, DecodeChild, DecodeChildError, DecodeStats, IsolatedDecode, IsolationConfig, contain, decode_child,
 };

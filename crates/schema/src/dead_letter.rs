@@ -114,6 +114,9 @@ impl DeadLetter {
     /// When it is no JSON object with all the keys of a dead letter, each of its type, or `originalB64` is no base64.
     pub fn parse(letter: &[u8]) -> Result<Self, BadDeadLetter> {
         let read: Read<'_> = serde_json::from_slice(letter).map_err(BadDeadLetter)?;
+        if !letter.trim_ascii_start().starts_with(b"{") {
+            return Err(BadDeadLetter(serde_json::Error::custom("a list"))); // of all the values, which serde takes
+        }
         let payload = match (read.job.get(), read.original_b64) {
             ("null", None) => None,
             ("null", Some(text)) => {
@@ -177,6 +180,7 @@ mod tests {
     fn what_is_no_letter_says_why() {
         let good = String::from_utf8(letter(Some(b"{}")).to_json()).unwrap();
         let b64 = String::from_utf8(letter(Some(b"oops")).to_json()).unwrap();
+        let list = r#"["stt.jobs",0,1,"2026-01-02T03:04:05Z","VALIDATION",{},null,"INVALID_JOB","",1]"#;
         for (bad, told) in [
             (String::new(), "EOF while parsing"),
             ("[]".into(), "expected struct Read"),
@@ -189,6 +193,7 @@ mod tests {
             (good.replace("\"attempt\":1", "\"attempt\":-1"), "invalid value"),
             (b64.replace("b29wcw==", "b29wcw"), "originalB64: Invalid padding"),
             (b64.replace("b29wcw==", "%"), "originalB64: Invalid"),
+            (list.into(), "a list"),
         ] {
             let error = DeadLetter::parse(bad.as_bytes()).unwrap_err().to_string();
             assert!(

@@ -67,17 +67,17 @@ impl Job {
     /// [`ErrorCode::InvalidJson`] for what is no JSON, [`ErrorCode::InvalidJob`] for JSON of another form,
     /// [`ErrorCode::InvalidAudioUrl`] and [`ErrorCode::UnsupportedLanguage`] when that field is the only problem.
     pub fn parse(payload: &[u8]) -> Result<Self, JobError> {
-        let raw: Raw = serde_json::from_slice(payload).map_err(|error| JobError {
-            code: if error.is_data() {
-                ErrorCode::InvalidJob
-            } else {
-                ErrorCode::InvalidJson
-            },
-            reason: if error.is_data() {
-                format!("not a job: {error}")
-            } else {
-                format!("not JSON: {error}")
-            },
+        let is_object = payload.trim_ascii_start().starts_with(b"{");
+        let raw = match serde_json::from_slice::<Raw>(payload) {
+            Err(error) if !error.is_data() => Err((ErrorCode::InvalidJson, format!("not JSON: {error}"))),
+            // Serde would take a list of the fields, and quote anything else: a job that was encoded twice, say, with its URL.
+            _ if !is_object => Err((ErrorCode::InvalidJob, "not a job: no JSON object".to_owned())),
+            Err(error) => Err((ErrorCode::InvalidJob, format!("not a job: {error}"))),
+            Ok(raw) => Ok(raw),
+        };
+        let raw = raw.map_err(|(code, reason)| JobError {
+            code,
+            reason,
             salvaged: Salvaged::default(),
         })?;
         let salvaged = Salvaged {
@@ -273,6 +273,24 @@ mod tests {
                 "{:?}",
                 String::from_utf8_lossy(payload)
             );
+        }
+    }
+
+    #[test]
+    fn a_job_that_was_encoded_twice_or_as_a_list_is_no_job_and_keeps_its_secrets() {
+        let fields = serde_json::json!([
+            "7d8a3c1e-5a52-4a3c-9c0a-0d7f2a6a1b01",
+            "7d8a3c1e-5a52-4a3c-9c0a-0d7f2a6a1b02",
+            "https://media.example/note.ogg?sig=s3cret",
+            null,
+            "2026-01-02T03:04:05Z",
+            "4bf92f3577b34da6a3ce929d0e0e4736",
+        ]);
+        let encoded = Value::String(fields.to_string());
+        for payload in [fields.to_string(), encoded.to_string(), format!(" \n{encoded}")] {
+            let error = Job::parse(payload.as_bytes()).unwrap_err();
+            assert_eq!(error.code, ErrorCode::InvalidJob, "{payload}");
+            assert_eq!(error.reason, "not a job: no JSON object", "{payload}");
         }
     }
 

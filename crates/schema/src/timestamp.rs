@@ -6,7 +6,8 @@ use time::{OffsetDateTime, PrimitiveDateTime, UtcOffset};
 
 /// A moment in UTC, written with milliseconds: `2026-01-02T03:04:05.678Z`.
 ///
-/// Reads any ISO-8601 date and time; one without an offset is taken as UTC, as Python's naive `isoformat()` means it.
+/// Reads any ISO-8601 date and time of the years 0000 to 9999 (in UTC), which are those that four digits can write; one
+/// without an offset is taken as UTC, as Python's naive `isoformat()` means it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Timestamp(OffsetDateTime);
 
@@ -18,10 +19,11 @@ pub struct BadTimestamp {
 }
 
 impl Timestamp {
-    /// Milliseconds since 1970-01-01T00:00:00Z.
+    /// Milliseconds since 1970-01-01T00:00:00Z, negative before; as in the written form, what is behind them is cut off.
     #[must_use]
     pub fn unix_ms(self) -> i64 {
-        i64::try_from(self.0.unix_timestamp_nanos() / 1_000_000).expect("time's years fit in 64 bits of milliseconds")
+        i64::try_from(self.0.unix_timestamp_nanos().div_euclid(1_000_000))
+            .expect("time's years fit in 64 bits of milliseconds")
     }
 }
 
@@ -37,8 +39,11 @@ impl std::str::FromStr for Timestamp {
     fn from_str(text: &str) -> Result<Self, BadTimestamp> {
         OffsetDateTime::parse(text, &Iso8601::DEFAULT)
             .or_else(|_| PrimitiveDateTime::parse(text, &Iso8601::DEFAULT).map(PrimitiveDateTime::assume_utc))
-            .map(|moment| Self(moment.to_offset(UtcOffset::UTC)))
-            .map_err(|_| BadTimestamp {
+            .ok()
+            .and_then(|moment| moment.checked_to_offset(UtcOffset::UTC))
+            .filter(|moment| (0..=9999).contains(&moment.year()))
+            .map(Self)
+            .ok_or_else(|| BadTimestamp {
                 text: text.chars().take(64).collect(),
             })
     }
@@ -89,6 +94,29 @@ mod tests {
         }
         for text in ["", "yesterday", "1735787045", "2026-13-02T03:04:05Z"] {
             assert!(text.parse::<Timestamp>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_moment_that_four_digits_of_a_year_cannot_write_is_refused() {
+        for text in [
+            "9999-12-31T23:59:59-00:01",
+            "0000-01-01T00:00:00+00:01",
+            "-000001-01-01T00:00:00Z",
+        ] {
+            assert!(text.parse::<Timestamp>().is_err(), "{text}");
+        }
+        for text in ["0000-01-01T00:00:00.000Z", "9999-12-31T23:59:59.999Z"] {
+            assert_eq!(text.parse::<Timestamp>().unwrap().to_string(), text);
+        }
+    }
+
+    #[test]
+    fn milliseconds_are_those_that_are_written() {
+        for (text, ms) in [("1969-12-31T23:59:59.9995Z", -1), ("1970-01-01T00:00:00.0019Z", 1)] {
+            let moment: Timestamp = text.parse().unwrap();
+            let written: Timestamp = moment.to_string().parse().unwrap();
+            assert_eq!((moment.unix_ms(), written.unix_ms()), (ms, ms), "{text}");
         }
     }
 }

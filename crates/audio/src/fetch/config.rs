@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::{EgressProxy, PrivateRoots};
-use crate::AddressRule;
+use crate::{AddressRule, Guard};
 
 /// Settings of [`crate::HttpFetch`].
 #[derive(Clone, Debug)]
@@ -85,6 +85,16 @@ pub enum BadFetchConfig {
 }
 
 impl FetchConfig {
+    /// What may be dialled by these settings: by `allow`, `deny` and `ports`.
+    #[must_use]
+    pub fn guard(&self) -> Guard {
+        Guard {
+            allow: self.allow.clone(),
+            deny: self.deny.clone(),
+            ports: self.ports.clone(),
+        }
+    }
+
     pub(crate) fn check(&self) -> Result<(), BadFetchConfig> {
         for (name, is_zero) in [
             ("bytes_max", self.bytes_max == 0),

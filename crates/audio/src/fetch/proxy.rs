@@ -1,5 +1,7 @@
 //! The operator's way out.
 
+use std::net::Ipv6Addr;
+
 use http::Uri;
 use ureq::Proxy;
 
@@ -40,10 +42,14 @@ impl std::str::FromStr for EgressProxy {
     fn from_str(text: &str) -> Result<Self, BadProxy> {
         let uri: Uri = text.trim().parse().map_err(|_| BadProxy)?;
         let authority = uri.authority().ok_or(BadProxy)?;
+        let host = authority.host();
         let host_and_port = authority.as_str().rsplit('@').next().unwrap_or_default();
-        let has_bad_port = authority.port().is_none() && host_and_port.len() > authority.host().len();
+        let has_bad_port = authority.port().is_none() && host_and_port.len() > host.len();
+        let inner = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+        let is_v6 = inner.is_some_and(|inner| inner.parse::<Ipv6Addr>().is_ok());
+        let has_bad_host = host.is_empty() || (host.contains(['[', ']']) && !is_v6);
         let is_bare = ["", "/"].contains(&uri.path()) && uri.query().is_none();
-        if uri.scheme_str() != Some("http") || authority.host().is_empty() || has_bad_port || !is_bare {
+        if uri.scheme_str() != Some("http") || has_bad_host || has_bad_port || !is_bare {
             return Err(BadProxy);
         }
         Proxy::new(text.trim()).map(Self).map_err(|_| BadProxy)
@@ -78,6 +84,9 @@ mod tests {
             "http://me:hunter2@proxy/path",
             "http://me:hunter2@proxy?a=b",
             "http://me:hunter2@",
+            "http://[::1@hunter2]/",
+            "http://hunter2]:3128",
+            "http://[hunter2]:3128",
         ] {
             let refused = text.parse::<EgressProxy>().unwrap_err();
             assert!(!refused.to_string().contains("hunter2"), "{text}");

@@ -1,0 +1,8 @@
+//! What strangers write, held to what is promised about it: each module is one fuzz target, and its `check` panics when an
+//! input breaks a promise. They do no IO.
+//!
+//! How to run them, and what to do with a finding: `docs/testing.md`.
+
+pub mod decode;
+pub mod job;
+pub mod url_guard;
