@@ -59,21 +59,12 @@ chaos: rust java ## Workers on a real Kafka while they and it die: JOBS (1000) K
 fuzz: rust ## Fuzz jobs, URLs and media, for MINUTES (1) each: TARGET (all) SEED (any) INPUT (one file, once)
 	@exec crates/fuzz/run
 
-# The fuzz targets are a package of their own, outside the workspace.
-FUZZ := --manifest-path crates/fuzz/Cargo.toml
-
 fmt: rust ## Format the code
 	$(CARGO) fmt --all
-	$(CARGO) fmt $(FUZZ)
 
 lint: rust ## Check formatting and lints, warnings denied
 	$(CARGO) fmt --all --check
-	$(CARGO) fmt $(FUZZ) --check
 	$(CARGO) clippy $(FLAGS) --workspace --all-targets -- -D warnings
-	# In the directory of make fuzz, which has built what the build needs.
-	target=$$($(CARGO) metadata --format-version 1 --no-deps --locked | sed -E 's/.*"target_directory":"([^"]*)".*/\1/')
-	host=$$(rustc -vV | sed -n 's/^host: //p')
-	$(CARGO) clippy $(FLAGS) $(FUZZ) --target-dir "$$target/fuzz/none" --target "$$host" -- -D warnings
 
 docs: rust ## The documentation of the crates, warnings denied
 	RUSTDOCFLAGS='-D warnings' $(CARGO) doc $(FLAGS) --workspace --no-deps
@@ -89,7 +80,6 @@ fixtures: ## Check the fixtures against their checksums
 deny: rust ## Check licences and advisories of dependencies; needs cargo-deny
 	@command -v cargo-deny > /dev/null || { echo "cargo-deny is missing: cargo install --locked cargo-deny" >&2; exit 1; }
 	$(CARGO) deny check
-	$(CARGO) deny $(FUZZ) check --config deny.toml
 
 deps: ## Install the Debian packages that are missing, through sudo when not root
 	@missing=()

@@ -5,7 +5,7 @@ use std::process::Command;
 use serde_json::Value;
 
 /// The crates by layer, the lowest first. A crate may depend on the layers beneath its own and never on its own.
-const LAYERS: [&[&str]; 3] = [
+const LAYERS: [&[&str]; 4] = [
     &["stt-schema"],
     &["stt-core"],
     &[
@@ -16,6 +16,7 @@ const LAYERS: [&[&str]; 3] = [
         "stt-settings",
         "stt-whisper",
     ],
+    &["stt-fuzz"],
 ];
 /// Allowed to everybody's tests, and to nothing that ships.
 const TESTKIT: &str = "stt-testkit";
