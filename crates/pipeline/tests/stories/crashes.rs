@@ -118,3 +118,25 @@ fn a_job_that_ran_while_its_partition_was_lost_is_published_when_it_comes_back_a
     assert_eq!(broker.note(), "", "and it counts as no crash");
     rig.stop();
 }
+
+#[test]
+fn a_suspect_whose_partition_was_lost_is_done_when_it_comes_back() {
+    let broker = three_jobs();
+    broker.begin_at(0, "s1;;0x1");
+    let transcribe = Arc::new(Script::gated());
+    let rig = start(&broker, ok(), transcribe.clone(), |_| ());
+    assert!(broker.wait_until(|_| transcribe.calls() == 1));
+    assert_eq!(
+        broker.note(),
+        "s1;;0x2",
+        "which it will be again, with nothing to commit"
+    );
+    broker.revoke(true);
+    transcribe.open();
+    let lost = Instant::now();
+    assert!(broker.wait_until(|_| lost.elapsed() > Duration::from_millis(100)));
+    broker.give_back();
+    rig.committed(3);
+    assert_eq!(rig.codes(), [None, None, None]);
+    rig.stop();
+}
