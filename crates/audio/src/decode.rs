@@ -45,15 +45,29 @@ pub struct FfmpegDecode {
 /// Most failing reads in a row before the rest of the media is given up.
 const BAD_READS_MAX: u32 = 100;
 
+/// Largest single allocation of FFmpeg. The index of hours of audio takes some 20 MiB; FFmpeg's own limit is 2 GiB, which
+/// headers may claim.
+const ALLOCATION_BYTES_MAX: usize = 256 << 20;
+
 impl FfmpegDecode {
     /// The first of a process turns FFmpeg's own log off, which would write whole pages about damaged media to standard
-    /// error. It is one switch for the process: who wants the log sets its level afterwards.
+    /// error, and lets FFmpeg allocate no more than 256 MiB at once. Both are switches for the whole process: who wants others
+    /// sets them afterwards.
     #[must_use]
     pub fn new(config: DecodeConfig) -> Self {
-        static QUIET: Once = Once::new();
-        QUIET.call_once(|| ffmpeg::log::set_level(ffmpeg::log::Level::Quiet));
+        static ONCE: Once = Once::new();
+        ONCE.call_once(|| {
+            ffmpeg::log::set_level(ffmpeg::log::Level::Quiet);
+            limit_allocations();
+        });
         Self { config }
     }
+}
+
+#[allow(unsafe_code)]
+fn limit_allocations() {
+    // SAFETY: it stores a number, atomically, which allocations look at.
+    unsafe { ffmpeg::ffi::av_max_alloc(ALLOCATION_BYTES_MAX) }
 }
 
 impl Decode for FfmpegDecode {
@@ -272,4 +286,22 @@ pub(crate) fn stopped(budget: &Budget<'_>) -> Option<Failure> {
 pub(crate) fn expired(budget: &Budget<'_>) -> Failure {
     let message = format!("decoding did not end within {:?}", budget.allowed());
     Failure::permanent(ErrorCode::TranscribeTimeout, message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    #[allow(unsafe_code)]
+    fn ffmpeg_allocates_within_its_limit() {
+        let _first = FfmpegDecode::new(DecodeConfig::default());
+        // SAFETY: what is allocated is freed, and never used.
+        let allocates = |bytes| unsafe {
+            let memory = ffmpeg::ffi::av_malloc(bytes);
+            ffmpeg::ffi::av_free(memory);
+            !memory.is_null()
+        };
+        assert!(allocates(1 << 20) && !allocates(ALLOCATION_BYTES_MAX + 1));
+    }
 }
