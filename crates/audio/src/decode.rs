@@ -50,6 +50,16 @@ const BAD_READS_MAX: u32 = 100;
 const ALLOCATION_BYTES_MAX: usize = 256 << 20;
 
 impl FfmpegDecode {
+    /// What decoding may say of media; [`crate::IsolatedDecode`] believes no other code.
+    pub const CODES: [ErrorCode; 6] = [
+        ErrorCode::AudioUnsupportedFormat,
+        ErrorCode::AudioNoStream,
+        ErrorCode::AudioEmpty,
+        ErrorCode::AudioDecodeFailed,
+        ErrorCode::AudioTooLong,
+        ErrorCode::TranscribeTimeout,
+    ];
+
     /// The first of a process turns FFmpeg's own log off, which would write whole pages about damaged media to standard
     /// error, and lets FFmpeg allocate no more than 256 MiB at once. Both are switches for the whole process: who wants others
     /// sets them afterwards.

@@ -18,8 +18,8 @@ use made::rows::ROWS;
 use media::{Wav, fixtures};
 use processes::{Peak, children, descriptors, mapped_max, peak, threads};
 use rustix::process::{Pid, Signal, kill_process};
-use stt_audio::{DecodeChild, DecodeConfig, IsolatedDecode, IsolationConfig};
-use stt_core::{Budget, Cancel, Clock as _, Decode, ErrorCode, Failure, Fault, Fetched, Pcm, SpillFile, SystemClock};
+use stt_audio::{DecodeChild, DecodeConfig, FfmpegDecode, IsolatedDecode, IsolationConfig};
+use stt_core::{Budget, Cancel, Clock as _, Decode, Failure, Fault, Fetched, Pcm, SpillFile, SystemClock};
 
 /// To make a file of a failing run again: its seed and number are all that it is made of.
 const SEED: u64 = 0x05ee_d0fa_0d10;
@@ -33,16 +33,6 @@ const ALLOWED: Duration = Duration::from_secs(5);
 const GRACE: Duration = Duration::from_secs(2);
 /// A job that is later is ended from outside, so that a hang fails the test and does not become it.
 const HANG: Duration = Duration::from_secs(20);
-
-/// What bytes may come to. Every other code would mean that they can stop the worker or make it wait.
-const CODES: [ErrorCode; 6] = [
-    ErrorCode::AudioUnsupportedFormat,
-    ErrorCode::AudioNoStream,
-    ErrorCode::AudioEmpty,
-    ErrorCode::AudioDecodeFailed,
-    ErrorCode::AudioTooLong,
-    ErrorCode::TranscribeTimeout,
-];
 
 /// Short fixtures, and a file of every format.
 fn wholes() -> Vec<Whole> {
@@ -85,7 +75,7 @@ impl Tally {
             _ if took > allowed + GRACE => Some(format!("it took {took:?} of {allowed:?}")),
             Ok(pcm) if pcm.duration() > DURATION_MAX => Some(format!("{:?} of sound", pcm.duration())),
             Ok(_) => None,
-            Err(failure) if failure.fault != Fault::Permanent || !CODES.contains(&failure.code) => {
+            Err(failure) if failure.fault != Fault::Permanent || !FfmpegDecode::CODES.contains(&failure.code) => {
                 Some(format!("{:?} {:?}: {}", failure.fault, failure.code, failure.story()))
             }
             Err(_) => None,

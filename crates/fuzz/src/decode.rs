@@ -7,17 +7,7 @@
 use std::time::{Duration, Instant};
 
 use stt_audio::{DecodeConfig, FfmpegDecode};
-use stt_core::{Budget, Cancel, Decode as _, ErrorCode, Failure, Fault, Fetched, Pcm, SystemClock};
-
-/// The codes of decoding (docs/wire.md).
-const CODES: [ErrorCode; 6] = [
-    ErrorCode::AudioUnsupportedFormat,
-    ErrorCode::AudioNoStream,
-    ErrorCode::AudioEmpty,
-    ErrorCode::AudioDecodeFailed,
-    ErrorCode::AudioTooLong,
-    ErrorCode::TranscribeTimeout,
-];
+use stt_core::{Budget, Cancel, Decode as _, Failure, Fault, Fetched, Pcm, SystemClock};
 
 /// Time for one input, and how much later it may end on a machine that has other things to do.
 const ALLOWED: Duration = Duration::from_secs(5);
@@ -62,7 +52,7 @@ fn sounds(pcm: &Pcm, duration_max: Duration) {
 }
 
 fn fails(failure: &Failure) {
-    assert!(CODES.contains(&failure.code), "{}", failure.story());
+    assert!(FfmpegDecode::CODES.contains(&failure.code), "{}", failure.story());
     assert_eq!(failure.fault, Fault::Permanent, "{}", failure.story());
     let story = failure.story();
     assert!(story.len() <= 300 && !story.contains(char::is_control), "{story:?}");

@@ -1,4 +1,4 @@
-//! The direction of dependencies (docs/architecture.md): schema <- core <- the parts <- the binaries.
+//! The direction of dependencies (docs/architecture.md): schema <- core <- the parts <- what fuzzes them, and the binaries.
 
 use std::process::Command;
 

@@ -43,6 +43,9 @@ const PATIENCE: Duration = Duration::from_secs(900);
 
 const PRODUCERS: usize = 16;
 
+/// Good jobs that come first, one after another.
+const ALONE: u32 = 10;
+
 fn is_good(number: u32) -> bool {
     number % 200 == 101
 }
@@ -119,22 +122,21 @@ fn ten_thousand_hostile_jobs_leave_nothing_and_the_good_ones_among_them_are_done
         });
     };
 
-    for number in 0..10 {
+    for number in 0..ALONE {
         outcomes.produce(number, &strangers.at(number, "/good"));
         outcomes.until(number as usize + 1, PATIENCE);
     }
     let text = outcomes.texts[0].1.clone();
-    let completed_alone = 10;
     worker.hear();
     let (alone, said_alone) = (seconds(&worker.said), worker.said.len());
     // The first part warms the caches up: of jobs, of connections, of the allocator.
-    produce_all(&outcomes, 10..2_000);
+    produce_all(&outcomes, ALONE..2_000);
     outcomes.until(2_000, PATIENCE);
-    until_passed(&connection, completed_alone + records(10..2_000));
+    until_passed(&connection, i64::from(ALONE) + records(ALONE..2_000));
     let before = Holds::of(&worker);
     produce_all(&outcomes, 2_000..12_000);
     outcomes.until(12_000, PATIENCE);
-    until_passed(&connection, completed_alone + records(10..12_000));
+    until_passed(&connection, i64::from(ALONE) + records(ALONE..12_000));
     let after = Holds::of(&worker);
 
     for (number, found) in &outcomes.texts {
@@ -143,7 +145,7 @@ fn ten_thousand_hostile_jobs_leave_nothing_and_the_good_ones_among_them_are_done
     for (number, code) in &outcomes.codes {
         assert_eq!(code, hostile(*number).code, "job {number}");
     }
-    let good = (10..12_000).filter(|number| is_good(*number)).count() + 10;
+    let good = (ALONE..12_000).filter(|number| is_good(*number)).count() + ALONE as usize;
     assert_eq!(outcomes.texts.len(), good);
     let story = format!("{before:?} -> {after:?}");
     assert_eq!(after.threads, before.threads, "{story}");

@@ -6,9 +6,10 @@
 
 use std::time::Duration;
 
-use stt_core::{ErrorCode, Failure, Fault};
+use stt_core::{Failure, Fault};
 
 use super::contain::Containment;
+use crate::FfmpegDecode;
 
 /// Most samples in a frame.
 pub(super) const SAMPLES_MAX: usize = 16 * 1024;
@@ -17,16 +18,6 @@ const TEXT_MAX: usize = 300;
 /// Most bytes in a frame.
 const BYTES_MAX: usize = 2 * SAMPLES_MAX;
 const HEAD: usize = 5;
-
-/// What a decoder may say of media. Whatever else it says, it is not itself any more: it must not stop the worker.
-const CODES: [ErrorCode; 6] = [
-    ErrorCode::AudioUnsupportedFormat,
-    ErrorCode::AudioNoStream,
-    ErrorCode::AudioEmpty,
-    ErrorCode::AudioDecodeFailed,
-    ErrorCode::AudioTooLong,
-    ErrorCode::TranscribeTimeout,
-];
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,7 +80,7 @@ impl Frame {
     }
 
     pub(super) fn failed(failure: &Failure) -> Vec<u8> {
-        let code = CODES.iter().position(|code| *code == failure.code);
+        let code = FfmpegDecode::CODES.iter().position(|code| *code == failure.code);
         // What is not on the list cannot come from decoding alone.
         let code = code.unwrap_or(3);
         // A disk that broke is worth another try; only the worker itself may say that it should wait.
@@ -135,7 +126,7 @@ impl Frame {
             )),
             (b'D', []) => Ok(Self::Done),
             (b'F', [code, again @ 0..=1, a, b, text @ ..]) => {
-                let code = *CODES
+                let code = *FfmpegDecode::CODES
                     .get(usize::from(*code))
                     .ok_or(Nonsense("a failure that is not of decoding"))?;
                 let (message, cause) = text
@@ -177,6 +168,8 @@ fn plain(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use stt_core::ErrorCode;
+
     use super::*;
 
     fn take(mut bytes: Vec<u8>) -> Result<Option<Frame>, Nonsense> {
