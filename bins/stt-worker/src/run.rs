@@ -91,7 +91,7 @@ fn open_ports(
     let port = |what, port| move |source| Error::Port { what, port, source };
     let metrics = telemetry::install()?;
     let wanted = plan.settings.metrics_port;
-    let metrics_port = http::serve("metrics", wanted, move |path| match path {
+    let metrics_port = http::serve("metrics", plan.settings.metrics_host, wanted, move |path| match path {
         "/metrics" => {
             if let Some(engine) = engine.get() {
                 telemetry::engine(&engine.stats());
@@ -107,8 +107,10 @@ fn open_ports(
     })
     .map_err(port("metrics", wanted))?;
     let (wanted, health) = (plan.settings.health_port, Arc::clone(health));
-    let health_port = http::serve("health", wanted, move |path| health.answer(path, Instant::now()))
-        .map_err(port("health", wanted))?;
+    let health_port = http::serve("health", plan.settings.health_host, wanted, move |path| {
+        health.answer(path, Instant::now())
+    })
+    .map_err(port("health", wanted))?;
     log::info!("metrics on port {metrics_port}, health on port {health_port}");
     Ok(())
 }

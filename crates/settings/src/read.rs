@@ -1,5 +1,6 @@
 //! Reading by the table.
 
+use std::net::IpAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -74,6 +75,10 @@ impl<'a> Reader<'a> {
 
     pub(crate) fn ports(&mut self, name: &str) -> Vec<u16> {
         rule::items(&self.text(name)).map(parsed).collect()
+    }
+
+    pub(crate) fn address(&mut self, name: &str) -> Option<IpAddr> {
+        self.optional(name).map(|text| parsed(&text))
     }
 
     /// Each once, in the order given.

@@ -1,6 +1,7 @@
 //! Everything that the worker is told.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -78,8 +79,12 @@ pub struct WorkerSettings {
     pub queue_max: usize,
     /// `METRICS_PORT`; 0 is a free one.
     pub metrics_port: u16,
+    /// `METRICS_HOST`; `None` is all interfaces.
+    pub metrics_host: Option<IpAddr>,
     /// `HEALTH_PORT`; 0 is a free one.
     pub health_port: u16,
+    /// `HEALTH_HOST`; `None` is all interfaces.
+    pub health_host: Option<IpAddr>,
     /// `OTEL_EXPORTER_OTLP_ENDPOINT`.
     pub otlp_endpoint: Option<String>,
     /// `TMP_DIR`.
@@ -144,7 +149,9 @@ impl WorkerSettings {
             concurrency: read.whole("WORKER_CONCURRENCY"),
             queue_max: read.whole("WORKER_QUEUE_MAX"),
             metrics_port: read.whole("METRICS_PORT"),
+            metrics_host: read.address("METRICS_HOST"),
             health_port: read.whole("HEALTH_PORT"),
+            health_host: read.address("HEALTH_HOST"),
             otlp_endpoint: read.optional("OTEL_EXPORTER_OTLP_ENDPOINT"),
             tmp_dir: read.text("TMP_DIR").into(),
             egress: EgressSettings::read_with(read),
@@ -246,6 +253,7 @@ mod tests {
         assert_eq!(settings.hub.cache_dir, PathBuf::from("/home/me/.cache/huggingface/hub"));
         assert_eq!(settings.log_filter, "info");
         assert!(settings.decode_isolated && settings.decode_jobs_max == 64);
+        assert_eq!((settings.metrics_host, settings.health_host), (None, None));
     }
 
     #[test]
@@ -255,6 +263,7 @@ mod tests {
             ("DECODE_ISOLATION", "none"),
             ("METRICS_PORT", "0"),
             ("HEALTH_PORT", "0"),
+            ("HEALTH_HOST", "::1"),
             ("HF_HOME", "/data/hf"),
             ("HF_HUB_OFFLINE", "ON"),
             ("HF_TOKEN", "hf_abc"),
@@ -266,6 +275,7 @@ mod tests {
         assert_eq!(settings.hub.cache_dir, PathBuf::from("/data/hf/hub"));
         assert!(settings.hub.offline && !settings.decode_isolated);
         assert_eq!(settings.log_filter, "debug");
+        assert_eq!(settings.health_host, Some("::1".parse().unwrap()));
         assert!(!format!("{settings:?}").contains("hf_abc"));
     }
 }
