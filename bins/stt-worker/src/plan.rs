@@ -104,6 +104,7 @@ impl Plan {
             ports: self.settings.egress.ports.clone(),
             proxy: self.egress.proxy.clone(),
             private_roots: self.egress.private_roots.clone(),
+            urls_shown: self.settings.egress.urls_shown,
             ..FetchConfig::default()
         }
     }

@@ -17,7 +17,7 @@ use std::io::{ErrorKind, Read};
 use std::sync::Arc;
 use std::time::Duration;
 
-use stt_core::{AudioUrl, Budget, Failure, Fetch, Fetched};
+use stt_core::{AudioUrl, Budget, Failure, Fetch, Fetched, UrlParts};
 use ureq::Agent;
 use ureq::tls::TlsConfig;
 
@@ -64,6 +64,7 @@ impl HttpFetch {
         Ok(Self {
             resolve: Resolve {
                 guard: Arc::new(config.guard()),
+                shows_hosts: config.urls_shown != UrlParts::None,
                 lookup: Arc::new(lookup),
             },
             dialer: Dialer::default(),
@@ -99,8 +100,13 @@ impl HttpFetch {
 impl Fetch for HttpFetch {
     fn fetch(&self, url: &AudioUrl, budget: &Budget<'_>) -> Result<Fetched, Failure> {
         let mut url = url.clone();
+        let urls_shown = self.config.urls_shown;
         for _ in 0..=self.config.redirects_max {
-            let download = Download { url: &url, budget };
+            let download = Download {
+                url: &url,
+                urls_shown,
+                budget,
+            };
             download.check()?;
             if self.config.proxy.is_some() {
                 let judged = self.resolve.guard.admit_unresolved(url.host(), url.port());
@@ -116,7 +122,7 @@ impl Fetch for HttpFetch {
                 Answer::Refusal(status, fault) => return Err(download.refused(status, fault)),
                 Answer::Redirect(location) => {
                     let next = redirect::target(&url, location).map_err(|error| download.led_astray(error))?;
-                    log::debug!("{url} redirects to {next}");
+                    log::debug!("{} redirects to {}", url.shown(urls_shown), next.shown(urls_shown));
                     url = next;
                 }
                 Answer::Body => {
@@ -128,7 +134,11 @@ impl Fetch for HttpFetch {
                 }
             }
         }
-        let download = Download { url: &url, budget };
+        let download = Download {
+            url: &url,
+            urls_shown,
+            budget,
+        };
         Err(download.redirected_too_often(self.config.redirects_max))
     }
 }

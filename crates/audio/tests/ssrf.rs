@@ -97,7 +97,7 @@ fn ports_other_than_those_for_media_are_not_dialled() {
         let why = format!("port {port} is not one that audio is fetched from");
         assert_eq!(
             failure.story(),
-            format!("http://media.example:{port}/ must not be reached: {why}")
+            format!("http://media.example:{port} must not be reached: {why}")
         );
     }
 }

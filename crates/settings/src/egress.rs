@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use stt_schema::UrlParts;
+
 use crate::read::Reader;
 
 /// Where audio may come from, and how it is reached. What the rules and URLs mean is for `stt-audio` to check.
@@ -18,6 +20,8 @@ pub struct EgressSettings {
     pub proxy: Option<String>,
     /// `AUDIO_CA_FILE`.
     pub ca_file: Option<PathBuf>,
+    /// `URL_IN_LOGS`.
+    pub urls_shown: UrlParts,
 }
 
 impl EgressSettings {
@@ -28,6 +32,7 @@ impl EgressSettings {
             ports: read.ports("AUDIO_URL_PORTS"),
             proxy: read.optional("EGRESS_PROXY"),
             ca_file: read.optional("AUDIO_CA_FILE").map(PathBuf::from),
+            urls_shown: read.url_parts("URL_IN_LOGS"),
         }
     }
 }
@@ -40,6 +45,7 @@ impl fmt::Debug for EgressSettings {
             .field("ports", &self.ports)
             .field("has_proxy", &self.proxy.is_some())
             .field("ca_file", &self.ca_file)
+            .field("urls_shown", &self.urls_shown)
             .finish()
     }
 }
@@ -72,6 +78,7 @@ mod tests {
         let settings = read(&[("AUDIO_URL_ALLOW", " , "), ("AUDIO_URL_DENY", "")]).unwrap();
         assert_eq!(settings, read(&[]).unwrap());
         assert_eq!((settings.allow.len(), settings.deny.len()), (0, 0));
+        assert_eq!(settings.urls_shown, UrlParts::Host);
         assert_eq!((settings.ports.as_slice(), settings.proxy), (&[80, 443][..], None));
     }
 

@@ -150,6 +150,7 @@ pub const VARIABLES: &[Variable] = &[
     worker("AUDIO_URL_PORTS", "80,443", Rule::Ports, "Ports that audio may come from; hosts of `AUDIO_URL_ALLOW` have them all."),
     optional("AUDIO_CA_FILE", Rule::Text, "File with certificates (PEM) of authorities that are trusted for audio besides the system's."),
     Variable { secret: true, ..optional("EGRESS_PROXY", Rule::HttpUrl, "HTTP proxy for all audio, as `http://user:password@proxy:3128`; then the proxy looks hosts up, and must guard what they resolve to.") },
+    worker("URL_IN_LOGS", "host", Rule::OneOf(&["host", "path", "none"]), "How much of audio URLs is shown in logs, results and dead letters' `errorMessage`: scheme and host, the path too, or nothing; the query never. The job in a dead letter stays whole."),
     worker("SHUTDOWN_GRACE_SEC", "25", seconds(0.0, 3_600.0), "Time for running jobs to end after SIGTERM."),
     worker("STARTUP_TIMEOUT_SEC", "60", seconds(0.1, 3_600.0), "Time for Kafka to answer at the start."),
     worker("LOG_LEVEL", "info", LOG_LEVELS, "How much is logged."),

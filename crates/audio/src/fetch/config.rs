@@ -3,6 +3,8 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use stt_core::UrlParts;
+
 use super::{EgressProxy, PrivateRoots};
 use crate::{AddressRule, Guard};
 
@@ -40,6 +42,8 @@ pub struct FetchConfig {
     pub private_roots: Option<PrivateRoots>,
     /// The `User-Agent`. Default `stt-worker`.
     pub user_agent: String,
+    /// How much of URLs failures and log lines show. Default scheme, host and port.
+    pub urls_shown: UrlParts,
 }
 
 impl Default for FetchConfig {
@@ -60,6 +64,7 @@ impl Default for FetchConfig {
             proxy: None,
             private_roots: None,
             user_agent: "stt-worker".into(),
+            urls_shown: UrlParts::default(),
         }
     }
 }

@@ -20,6 +20,8 @@ const ADDRESSES_MAX: usize = 16;
 pub(super) struct Resolve {
     pub(super) guard: Arc<Guard>,
     pub(super) lookup: Arc<dyn Lookup>,
+    /// Whether the log may name hosts.
+    pub(super) shows_hosts: bool,
 }
 
 impl Resolver for Resolve {
@@ -36,7 +38,9 @@ impl Resolver for Resolve {
         // The proxy is the operator's choice; strangers choose what is behind it, which is judged before.
         if !is_proxy(config.proxy(), uri) {
             self.guard.admit(host, &addresses).map_err(|denied| {
-                log::debug!("refused {host}, port {port}, at {addresses:?}: {denied}");
+                if self.shows_hosts {
+                    log::debug!("refused {host}, port {port}, at {addresses:?}: {denied}");
+                }
                 ureq::Error::Other(denied.into())
             })?;
         }

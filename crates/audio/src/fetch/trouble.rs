@@ -1,9 +1,11 @@
 //! What to say of a download that failed, and what to do about it.
 
+use std::error::Error;
+use std::fmt::Display;
 use std::io;
 use std::time::Duration;
 
-use stt_core::{AudioUrl, Budget, ErrorCode, Failure, Fault, Stop};
+use stt_core::{AudioUrl, Budget, ErrorCode, Failure, Fault, Stop, UrlParts};
 use ureq::Timeout;
 
 use super::redirect::Astray;
@@ -13,10 +15,16 @@ use crate::Denied;
 #[derive(Clone, Copy)]
 pub(super) struct Download<'a> {
     pub(super) url: &'a AudioUrl,
+    pub(super) urls_shown: UrlParts,
     pub(super) budget: &'a Budget<'a>,
 }
 
 impl Download<'_> {
+    /// As it may be shown.
+    pub(super) fn url(&self) -> impl Display {
+        self.url.shown(self.urls_shown)
+    }
+
     /// Whether it may go on.
     pub(super) fn check(&self) -> Result<(), Failure> {
         self.budget.check().map_err(|stop| match stop {
@@ -34,28 +42,33 @@ impl Download<'_> {
                 .because(ureq::Error::Timeout(step)),
             ureq::Error::Other(error) => match error.downcast::<Denied>() {
                 Ok(denied) => self.blocked(*denied),
-                Err(error) => self
-                    .failed(ErrorCode::DownloadFailed, "the download failed")
-                    .because(error),
+                Err(error) => self.failed_by("the download failed", error),
             },
-            ureq::Error::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => self
-                .failed(ErrorCode::DownloadFailed, "the connection closed before the end")
-                .because(error),
+            ureq::Error::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                self.failed_by("the connection closed before the end", error)
+            }
             // It quotes the whole URL.
             ureq::Error::BadUri(_) => self.failed(ErrorCode::DownloadFailed, "the client does not take the URL"),
             // The client's own wording of a bare IO error adds nothing.
-            ureq::Error::Io(error) => self
-                .failed(ErrorCode::DownloadFailed, "the download failed")
-                .because(error),
-            error => self
-                .failed(ErrorCode::DownloadFailed, "the download failed")
-                .because(error),
+            ureq::Error::Io(error) => self.failed_by("the download failed", error),
+            error => self.failed_by("the download failed", error),
         }
+    }
+
+    /// Errors of TLS name the host, which may have to stay hidden.
+    fn failed_by(&self, what: &str, cause: impl Into<Box<dyn Error + Send + Sync>>) -> Failure {
+        let (failure, cause) = (self.failed(ErrorCode::DownloadFailed, what), cause.into());
+        let names_host =
+            || stt_core::story(&*cause).contains(self.url.host()) || format!("{cause:?}").contains(self.url.host());
+        if self.urls_shown == UrlParts::None && names_host() {
+            return failure.because("an error that names the host");
+        }
+        failure.because(cause)
     }
 
     /// Nobody may be sent there.
     pub(super) fn blocked(&self, denied: Denied) -> Failure {
-        let message = format!("{} must not be reached", self.url);
+        let message = format!("{} must not be reached", self.url());
         Failure::permanent(ErrorCode::SsrfBlocked, message).because(denied)
     }
 
@@ -79,11 +92,11 @@ impl Download<'_> {
             Astray::Scheme => ErrorCode::SsrfBlocked,
             Astray::Downgrade | Astray::Url => ErrorCode::DownloadFailed,
         };
-        Failure::permanent(code, format!("{error}, at {}", self.url))
+        Failure::permanent(code, format!("{error}, at {}", self.url()))
     }
 
     pub(super) fn redirected_too_often(&self, redirects_max: u32) -> Failure {
-        let message = format!("more than {redirects_max} redirects, the last to {}", self.url);
+        let message = format!("more than {redirects_max} redirects, the last to {}", self.url());
         Failure::permanent(ErrorCode::DownloadFailed, message)
     }
 
@@ -91,14 +104,14 @@ impl Download<'_> {
     pub(super) fn too_large(&self, bytes: u64, bytes_max: u64) -> Failure {
         let message = format!(
             "{bytes} bytes or more, over the limit of {bytes_max}, from {}",
-            self.url
+            self.url()
         );
         Failure::permanent(ErrorCode::AudioTooLarge, message)
     }
 
     /// This machine cannot keep the bytes.
     pub(super) fn not_kept(&self, error: io::Error) -> Failure {
-        let message = format!("no room for what came from {}", self.url);
+        let message = format!("no room for what came from {}", self.url());
         Failure::worker_local(ErrorCode::DownloadFailed, message).because(error)
     }
 
@@ -108,6 +121,6 @@ impl Download<'_> {
     }
 
     fn failed(&self, code: ErrorCode, what: &str) -> Failure {
-        Failure::transient(code, format!("{what}, from {}", self.url))
+        Failure::transient(code, format!("{what}, from {}", self.url()))
     }
 }
