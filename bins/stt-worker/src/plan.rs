@@ -109,6 +109,15 @@ impl Plan {
         }
     }
 
+    /// Most bytes in `TMP_DIR` at once: each job in hand has at most one download.
+    pub(crate) fn spilled_bytes_max(&self) -> u64 {
+        let settings = &self.settings;
+        if settings.audio_bytes_max <= FetchConfig::default().memory_max {
+            return 0;
+        }
+        settings.audio_bytes_max.saturating_mul(settings.concurrency as u64)
+    }
+
     pub(crate) fn decode(&self) -> DecodeConfig {
         DecodeConfig {
             duration_max: self.settings.audio_duration_max,

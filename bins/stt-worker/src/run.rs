@@ -30,7 +30,7 @@ pub(crate) fn run(mut plan: Plan, environment: &Environment, options: &Options) 
     }
     let stopping = Stopping::default();
     signals::listen(&stopping, plan.settings.shutdown_grace).map_err(Error::Signals)?;
-    let tmp_dir = TmpDir::make(&plan.settings.tmp_dir)?;
+    let tmp_dir = TmpDir::make(&plan.settings.tmp_dir, plan.spilled_bytes_max())?;
     let health = Arc::new(Health::starting("starting"));
     let engine = Arc::new(OnceLock::new());
     let decoder = Arc::new(Decoder::new(&plan, environment));

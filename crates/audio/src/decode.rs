@@ -147,7 +147,7 @@ pub(crate) fn check_not_empty(media: &Fetched) -> Result<(), Failure> {
 }
 
 pub(crate) fn open(file: &SpillFile) -> Result<File, Failure> {
-    File::open(file.path()).map_err(not_read)
+    file.open().map_err(not_read)
 }
 
 /// One decoding.

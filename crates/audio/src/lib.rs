@@ -34,6 +34,7 @@ mod rule;
 pub use decode::{DecodeConfig, FfmpegDecode};
 pub use fetch::{
     BadFetchConfig, BadProxy, BadRoots, EgressProxy, FetchConfig, HttpFetch, Lookup, PrivateRoots, SystemLookup,
+    free_bytes, open_private_dir,
 };
 pub use guard::{Denied, Guard, classify};
 pub use isolated::{

@@ -3,12 +3,14 @@
 
 mod common;
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
 use std::time::Duration;
 
 use common::{LATER, answer, assert_failed, config, fetch, setup};
 use stt_audio::{FetchConfig, HttpFetch};
 use stt_core::ErrorCode::{DownloadFailed, DownloadHttpStatus};
-use stt_core::{Budget, Cancel, Fault, Fetch, Fetched, SystemClock};
+use stt_core::{Budget, Cancel, Clock as _, Fault, Fetch, Fetched, SystemClock};
 use stt_testkit::faulty::{
     FaultyServer as Server, Forbidden, body, cut, endless_headers, raw, redirect, status, too_short, unavailable,
 };
@@ -160,4 +162,30 @@ fn settings_that_cannot_work_are_refused_at_once() {
     assert_eq!(agent, r#"the user agent is no header value: "a\r\nb""#);
     let nowhere = refused(|config| config.tmp_dir = "/dev/null/stt".into());
     assert_eq!(nowhere, "no directory for long downloads at /dev/null/stt");
+}
+
+/// Sends the head and part of a body of no stated length, and resets the connection.
+#[test]
+fn a_body_of_no_stated_length_that_is_reset_is_no_whole_one() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let server = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut head = vec![];
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            stream.read_exact(&mut byte).unwrap();
+            head.extend(byte);
+        }
+        stream.write_all(b"HTTP/1.1 200 OK\r\n\r\nhalf of it").unwrap();
+        SystemClock.sleep(Duration::from_millis(50)); // it is read
+        rustix::net::sockopt::set_socket_linger(&stream, Some(Duration::ZERO)).unwrap();
+    });
+    let failure = assert_failed(fetch(&setup(|_| {}).fetch, &url), DownloadFailed, LATER);
+    assert!(
+        failure.story().contains("the connection broke before the end"),
+        "{}",
+        failure.story()
+    );
+    server.join().unwrap();
 }

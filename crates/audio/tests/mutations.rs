@@ -107,7 +107,7 @@ fn job(number: u64, mutant: &Mutant, dir: &Path) -> (Fetched, Duration) {
     let media = if number.is_multiple_of(16) {
         let path = dir.join(number.to_string());
         fs::write(&path, &bytes).unwrap();
-        Fetched::Spilled(SpillFile::adopt(path, bytes.len() as u64))
+        Fetched::Spilled(SpillFile::adopt(fs::File::open(path).unwrap(), bytes.len() as u64))
     } else {
         Fetched::Memory(bytes)
     };

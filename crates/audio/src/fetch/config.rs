@@ -15,7 +15,7 @@ pub struct FetchConfig {
     pub bytes_max: u64,
     /// Most bytes of a body kept in memory; a longer one goes to a private file. Default 8,388,608 (8 MiB).
     pub memory_max: u64,
-    /// Where long bodies go, each in a directory of its own. Default `/tmp/stt`.
+    /// Where long bodies go, as files without names. Nobody else may write to it ([`crate::open_private_dir`]). Default `/tmp/stt`.
     pub tmp_dir: PathBuf,
     /// What may be reached besides the public internet, at any port. Default empty.
     pub allow: Vec<AddressRule>,

@@ -8,6 +8,7 @@ use std::time::Duration;
 use stt_core::{AudioUrl, Budget, ErrorCode, Failure, Fault, Stop, UrlParts};
 use ureq::Timeout;
 
+use super::dial::Broken;
 use super::redirect::Astray;
 use crate::Denied;
 
@@ -42,6 +43,7 @@ impl Download<'_> {
                 .because(ureq::Error::Timeout(step)),
             ureq::Error::Other(error) => match error.downcast::<Denied>() {
                 Ok(denied) => self.blocked(*denied),
+                Err(error) if error.is::<Broken>() => self.failed_by("the connection broke before the end", error),
                 Err(error) => self.failed_by("the download failed", error),
             },
             ureq::Error::Io(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
@@ -113,6 +115,12 @@ impl Download<'_> {
     pub(super) fn not_kept(&self, error: io::Error) -> Failure {
         let message = format!("no room for what came from {}", self.url());
         Failure::worker_local(ErrorCode::DownloadFailed, message).because(error)
+    }
+
+    /// It failed by this worker's fault before, and is not tried yet.
+    pub(super) fn held(&self, wait: Duration) -> Failure {
+        let message = format!("tried again in {} s, from {}", wait.as_secs() + 1, self.url());
+        Failure::worker_local(ErrorCode::DownloadFailed, message)
     }
 
     fn late(&self) -> Failure {
