@@ -8,6 +8,7 @@ mod dial;
 mod dialled;
 mod dir;
 mod held;
+mod hosts;
 mod lookup;
 mod pace;
 mod proxy;
@@ -25,7 +26,7 @@ use ureq::tls::TlsConfig;
 
 pub use self::config::{BadFetchConfig, FetchConfig};
 pub use self::dir::{free_bytes, open_private_dir};
-pub use self::lookup::{Lookup, SystemLookup};
+pub use self::lookup::{LocalFault, Lookup, SystemLookup};
 pub use self::proxy::{BadProxy, EgressProxy};
 pub use self::roots::{BadRoots, PrivateRoots};
 
@@ -33,13 +34,14 @@ use self::answer::Answer;
 use self::body::Sink;
 use self::dial::{Dialer, Resolve};
 use self::held::Held;
+use self::hosts::Hosts;
 use self::pace::Pace;
 use self::trouble::Download;
 
 /// Downloads over HTTP/1.1, http and https.
 ///
 /// Every hop is looked up once, all addresses of its host are judged, and exactly those are dialled, so that no second
-/// answer of a name server counts. Nothing is kept between two downloads but which of them failed by this worker's fault, and the roots of TLS: the system's, read at the
+/// answer of a name server counts. Nothing is kept between two downloads but which of them failed by this worker's fault, which hosts did not answer, and the roots of TLS: the system's, read at the
 /// first use of https, or at once where there are private ones.
 #[derive(Debug)]
 pub struct HttpFetch {
@@ -49,6 +51,7 @@ pub struct HttpFetch {
     tls: TlsConfig,
     sink: Sink,
     held: Held,
+    hosts: Hosts,
 }
 
 impl HttpFetch {
@@ -76,6 +79,7 @@ impl HttpFetch {
             tls: roots::tls(config.private_roots.as_ref()),
             sink: Sink::new(&config)?,
             held: Held::default(),
+            hosts: Hosts::default(),
             config,
         })
     }
@@ -144,11 +148,18 @@ impl HttpFetch {
                 let judged = self.resolve.guard.admit_unresolved(url.host(), url.port());
                 judged.map_err(|denied| download.blocked(denied))?;
             }
+            let (host, port, clock) = (url.host(), url.port(), budget.clock());
+            if let Some(pause) = self.hosts.pause(host, port, clock.now()) {
+                return Err(download.paused(pause));
+            }
             let agent = self.agent(budget.remaining());
-            let response = agent
-                .get(url.expose().clone())
-                .call()
-                .map_err(|error| download.broke(error))?;
+            let response = agent.get(url.expose().clone()).call().map_err(|error| {
+                if matches!(error, ureq::Error::Timeout(_)) {
+                    self.hosts.timed_out(host, port, clock.now());
+                }
+                download.broke(error)
+            })?;
+            self.hosts.answered(host, port);
             let headers = response.headers();
             match answer::read(response.status().as_u16(), headers, budget.clock().wall()) {
                 Answer::Refusal(status, fault) => return Err(download.refused(status, fault)),

@@ -8,6 +8,7 @@ use std::time::Duration;
 use stt_core::{AudioUrl, Budget, ErrorCode, Failure, Fault, Stop, UrlParts};
 use ureq::Timeout;
 
+use super::LocalFault;
 use super::dial::Broken;
 use super::redirect::Astray;
 use crate::Denied;
@@ -51,6 +52,9 @@ impl Download<'_> {
             }
             // It quotes the whole URL.
             ureq::Error::BadUri(_) => self.failed(ErrorCode::DownloadFailed, "the client does not take the URL"),
+            ureq::Error::Io(error) if is_local(&error) => self.local(error),
+            // Of the system's roots; a server's certificate that is not good is an IO error.
+            ureq::Error::Rustls(rustls::Error::General(what)) => self.local(io::Error::other(what)),
             // The client's own wording of a bare IO error adds nothing.
             ureq::Error::Io(error) => self.failed_by("the download failed", error),
             error => self.failed_by("the download failed", error),
@@ -117,6 +121,25 @@ impl Download<'_> {
         Failure::worker_local(ErrorCode::DownloadFailed, message).because(error)
     }
 
+    /// Any download would fail here now.
+    fn local(&self, error: io::Error) -> Failure {
+        let message = format!("this worker cannot download now, from {}", self.url());
+        Failure::worker_local(ErrorCode::DownloadFailed, message).because(error)
+    }
+
+    /// The host timed out again and again.
+    pub(super) fn paused(&self, pause: Duration) -> Failure {
+        let message = format!(
+            "the host timed out again and again, and is not asked for {} s, from {}",
+            pause.as_secs() + 1,
+            self.url()
+        );
+        Failure {
+            fault: Fault::Transient { after: Some(pause) },
+            ..Failure::transient(ErrorCode::DownloadTimeout, message)
+        }
+    }
+
     /// It failed by this worker's fault before, and is not tried yet.
     pub(super) fn held(&self, wait: Duration) -> Failure {
         let message = format!("tried again in {} s, from {}", wait.as_secs() + 1, self.url());
@@ -131,4 +154,11 @@ impl Download<'_> {
     fn failed(&self, code: ErrorCode, what: &str) -> Failure {
         Failure::transient(code, format!("{what}, from {}", self.url()))
     }
+}
+
+/// Whether this machine is short of something, whatever is downloaded.
+fn is_local(error: &io::Error) -> bool {
+    const SHORT: [i32; 4] = [libc::EMFILE, libc::ENFILE, libc::ENOMEM, libc::ENOBUFS];
+    let is_fault = error.get_ref().is_some_and(|inner| inner.is::<LocalFault>());
+    is_fault || error.raw_os_error().is_some_and(|code| SHORT.contains(&code))
 }
