@@ -102,6 +102,7 @@ impl Plan {
             allow: self.egress.allow.clone(),
             deny: self.egress.deny.clone(),
             ports: self.settings.egress.ports.clone(),
+            nat64_prefixes: self.egress.nat64_prefixes.clone(),
             proxy: self.egress.proxy.clone(),
             private_roots: self.egress.private_roots.clone(),
             urls_shown: self.settings.egress.urls_shown,

@@ -97,9 +97,9 @@ impl Case<'_> {
     #[track_caller]
     fn may_be_dialled(&self, address: SocketAddr) {
         let ip = address.ip();
-        let is_closed = |rule: &Rule| rule.names(self.host) || rule.covers(ip);
-        assert!(!self.deny.iter().any(is_closed), "{} at {address} is closed", self.host);
-        if !self.allow.iter().any(is_closed) {
+        let is_closed = self.deny.iter().any(|rule| rule.closes(self.host, address));
+        assert!(!is_closed, "{} at {address} is closed", self.host);
+        if !self.allow.iter().any(|rule| rule.opens(self.host, address)) {
             assert!(is_public(ip), "{} at {address} is not public", self.host);
             assert!([80, 443].contains(&address.port()), "{} at {address}", self.host);
         }

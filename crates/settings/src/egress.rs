@@ -16,6 +16,8 @@ pub struct EgressSettings {
     pub deny: Vec<String>,
     /// `AUDIO_URL_PORTS`.
     pub ports: Vec<u16>,
+    /// `AUDIO_NAT64_PREFIX`, one prefix each.
+    pub nat64_prefixes: Vec<String>,
     /// `EGRESS_PROXY`, which may hold a password.
     pub proxy: Option<String>,
     /// `AUDIO_CA_FILE`.
@@ -30,6 +32,7 @@ impl EgressSettings {
             allow: read.list("AUDIO_URL_ALLOW"),
             deny: read.list("AUDIO_URL_DENY"),
             ports: read.ports("AUDIO_URL_PORTS"),
+            nat64_prefixes: read.list("AUDIO_NAT64_PREFIX"),
             proxy: read.optional("EGRESS_PROXY"),
             ca_file: read.optional("AUDIO_CA_FILE").map(PathBuf::from),
             urls_shown: read.url_parts("URL_IN_LOGS"),
@@ -43,6 +46,7 @@ impl fmt::Debug for EgressSettings {
             .field("allow", &self.allow)
             .field("deny", &self.deny)
             .field("ports", &self.ports)
+            .field("nat64_prefixes", &self.nat64_prefixes)
             .field("has_proxy", &self.proxy.is_some())
             .field("ca_file", &self.ca_file)
             .field("urls_shown", &self.urls_shown)
