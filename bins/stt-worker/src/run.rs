@@ -34,6 +34,7 @@ pub(crate) fn run(mut plan: Plan, environment: &Environment, options: &Options) 
     let health = Arc::new(Health::starting("starting"));
     let engine = Arc::new(OnceLock::new());
     let decoder = Arc::new(Decoder::new(&plan, environment));
+    decoder.check(plan.settings.decode_isolation_required)?;
     open_ports(&plan, &health, Arc::clone(&engine), Arc::clone(&decoder))?;
 
     let embedded = options

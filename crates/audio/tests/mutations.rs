@@ -204,6 +204,8 @@ fn damaged_media_fails_alone_in_time_and_within_its_memory() {
         done.store(true, Ordering::Relaxed);
     });
 
+    // One whose last file was damaged is gone; one that is good for more is to be seen.
+    decoder.check().unwrap();
     let idle = children();
     let mut tally = tally.into_inner().unwrap();
     idle.iter().for_each(|child| tally.see(*child));

@@ -59,8 +59,12 @@ pub struct WorkerSettings {
     pub audio_bytes_max: u64,
     /// `MAX_AUDIO_DURATION_SEC`.
     pub audio_duration_max: Duration,
-    /// `DECODE_ISOLATION` is `process`.
+    /// `DECODE_ISOLATION` is `process` or `require`.
     pub decode_isolated: bool,
+    /// It is `require`.
+    pub decode_isolation_required: bool,
+    /// `DECODE_MEMORY_BYTES`.
+    pub decode_memory_bytes: u64,
     /// `DECODE_JOBS_MAX`.
     pub decode_jobs_max: u32,
     /// `MAX_ATTEMPTS`.
@@ -139,7 +143,9 @@ impl WorkerSettings {
             transcribe_timeout: read.seconds("TRANSCRIBE_TIMEOUT"),
             audio_bytes_max: read.whole("MAX_AUDIO_BYTES"),
             audio_duration_max: read.seconds("MAX_AUDIO_DURATION_SEC"),
-            decode_isolated: read.text("DECODE_ISOLATION") == "process",
+            decode_isolated: read.text("DECODE_ISOLATION") != "none",
+            decode_isolation_required: read.text("DECODE_ISOLATION") == "require",
+            decode_memory_bytes: read.whole("DECODE_MEMORY_BYTES"),
             decode_jobs_max: read.whole("DECODE_JOBS_MAX"),
             attempts_max: read.whole("MAX_ATTEMPTS"),
             backoff_base: read.millis("RETRY_BACKOFF_BASE_MS"),
@@ -252,7 +258,7 @@ mod tests {
         assert_eq!(settings.shutdown_grace, Duration::from_secs(25));
         assert_eq!(settings.hub.cache_dir, PathBuf::from("/home/me/.cache/huggingface/hub"));
         assert_eq!(settings.log_filter, "info");
-        assert!(settings.decode_isolated && settings.decode_jobs_max == 64);
+        assert!(settings.decode_isolated && !settings.decode_isolation_required && settings.decode_jobs_max == 64);
         assert_eq!((settings.metrics_host, settings.health_host), (None, None));
     }
 
