@@ -77,9 +77,19 @@ fixtures: ## Check the fixtures against their checksums
 	sha256sum --check --quiet SHA256SUMS
 	echo "fixtures: $$(wc -l < SHA256SUMS) files as in SHA256SUMS"
 
-deny: rust ## Check licences and advisories of dependencies; needs cargo-deny
-	@command -v cargo-deny > /dev/null || { echo "cargo-deny is missing: cargo install --locked cargo-deny" >&2; exit 1; }
-	$(CARGO) deny check
+deny: rust ## Check licences, sources and advisories of dependencies; installs cargo-deny for itself
+	@home=$$($(CARGO) metadata --format-version 1 --no-deps --locked | sed -E 's/.*"target_directory":"([^"]*)".*/\1/')
+	tool=$$home/tools/bin/cargo-deny version=0.20.2
+	if [[ $$("$$tool" --version 2> /dev/null) != "cargo-deny $$version" ]]; then
+	  echo "installing cargo-deny $$version under $$home/tools"
+	  env -u CARGO_TARGET_DIR $(CARGO) install --quiet --locked --root "$$home/tools" "cargo-deny@$$version"
+	fi
+	"$$tool" --locked check bans licenses sources
+	if "$$tool" fetch db > /dev/null 2>&1; then
+	  "$$tool" --locked check advisories
+	else
+	  echo "advisories: NOT CHECKED, as their database cannot be reached" >&2
+	fi
 
 deps: ## Install the Debian packages that are missing, through sudo when not root
 	@missing=()

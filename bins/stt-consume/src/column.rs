@@ -7,7 +7,7 @@ use unicode_width::UnicodeWidthStr as _;
 pub fn one_line(text: &str) -> String {
     let plain = |char: char| match char {
         char if char.is_whitespace() => ' ',
-        char if char.is_control() => char::REPLACEMENT_CHARACTER,
+        char if stt_schema::is_hidden(char) => char::REPLACEMENT_CHARACTER,
         char => char,
     };
     text.chars().map(plain).collect()
@@ -30,7 +30,10 @@ mod tests {
 
     #[test]
     fn a_terminal_gets_no_commands() {
-        assert_eq!(one_line("a\u{1b}[2Jb\r\nc\td\u{9b}"), "a\u{fffd}[2Jb  c d\u{fffd}");
+        assert_eq!(
+            one_line("a\u{1b}[2Jb\r\nc\td\u{9b}\u{202e}"),
+            "a\u{fffd}[2Jb  c d\u{fffd}\u{fffd}"
+        );
         assert_eq!(one_line("रवी ला चार"), "रवी ला चार");
     }
 

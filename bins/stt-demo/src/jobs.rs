@@ -61,7 +61,7 @@ mod tests {
         let job = Job::new(&clip, SystemTime::UNIX_EPOCH);
         let read = stt_schema::Job::parse(job.line("http://127.0.0.1:80/").as_bytes()).unwrap();
         assert_eq!((read.job_id, read.created_at.unix_ms()), (job.id, 0));
-        assert_eq!(read.audio_url.to_string(), "http://127.0.0.1:80/mr-008.wav");
+        assert_eq!(read.audio_url.expose().to_string(), "http://127.0.0.1:80/mr-008.wav");
         assert_eq!(read.language_hint.unwrap().code(), "mr");
 
         clip.hint = None;

@@ -3,64 +3,45 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::io;
-use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::thread::JoinHandle;
+use std::net::{Ipv4Addr, TcpListener};
+use std::path::Path;
 
-use tiny_http::{Request, Response};
+use stt_serve::{Limits, Reply, Request};
 
 use crate::clips::Clip;
 
 /// Serves until it is dropped.
-pub(crate) struct Server {
-    http: Arc<tiny_http::Server>,
-    address: SocketAddr,
-    thread: Option<JoinHandle<()>>,
-}
+pub(crate) struct Server(stt_serve::Server);
 
 impl Server {
     /// Serves the `clips` of `folder` at a port that the system chooses.
     pub(crate) fn start(folder: &Path, clips: &[Clip]) -> io::Result<Self> {
-        let http = Arc::new(tiny_http::Server::http("127.0.0.1:0").map_err(io::Error::other)?);
-        let address = http.server_addr().to_ip().ok_or(io::ErrorKind::AddrNotAvailable)?;
         let files: BTreeSet<String> = clips.iter().map(|clip| clip.file.clone()).collect();
-        let (folder, serving) = (folder.to_owned(), Arc::clone(&http));
-        let thread = std::thread::Builder::new().name("audio".to_owned()).spawn(move || {
-            for request in serving.incoming_requests() {
-                // A client that went away is its own affair.
-                let _ = answer(request, &folder, &files);
-            }
-        })?;
-        Ok(Self {
-            http,
-            address,
-            thread: Some(thread),
-        })
+        let folder = folder.to_owned();
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let answer = move |request: &Request| answer(request, &folder, &files);
+        Ok(Self(stt_serve::Server::start(
+            "audio",
+            listener,
+            Limits::default(),
+            answer,
+        )?))
     }
 
     /// Where the clips are, with the slash at its end.
     pub(crate) fn base_url(&self) -> String {
-        format!("http://{}/", self.address)
+        format!("http://{}/", self.0.address())
     }
 }
 
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.http.unblock();
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
-    }
-}
-
-fn answer(request: Request, folder: &Path, files: &BTreeSet<String>) -> io::Result<()> {
-    let listed = request.url().strip_prefix('/').filter(|name| files.contains(*name));
-    let path: Option<PathBuf> = listed.map(|name| folder.join(name));
-    match path.map(File::open) {
-        None => request.respond(Response::empty(404)),
-        Some(Err(_)) => request.respond(Response::empty(500)),
-        Some(Ok(file)) => request.respond(Response::from_file(file).with_chunked_threshold(usize::MAX)),
+fn answer(request: &Request, folder: &Path, files: &BTreeSet<String>) -> Reply {
+    let listed = request.target().strip_prefix('/').filter(|name| files.contains(*name));
+    match (request.method(), listed) {
+        ("GET" | "HEAD", Some(name)) => File::open(folder.join(name))
+            .and_then(|file| Reply::file(file, "application/octet-stream"))
+            .unwrap_or_else(|_| Reply::empty(500)),
+        (_, Some(_)) => Reply::empty(405).with_header("Allow", "GET, HEAD"),
+        (_, None) => Reply::empty(404),
     }
 }
 
@@ -73,7 +54,7 @@ mod tests {
     use crate::clips::Expected;
 
     fn get(server: &Server, path: &str) -> String {
-        let mut stream = TcpStream::connect(server.address).unwrap();
+        let mut stream = TcpStream::connect(server.0.address()).unwrap();
         write!(stream, "GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
@@ -110,12 +91,8 @@ mod tests {
             "{found}"
         );
 
-        let address = server.address;
+        let address = server.0.address();
         drop(server);
-        // The thread that accepts connections ends a moment later.
-        let began = std::time::Instant::now();
-        while TcpStream::connect(address).is_ok() {
-            assert!(began.elapsed().as_secs() < 10, "still served");
-        }
+        assert!(TcpStream::connect(address).is_err(), "still served");
     }
 }

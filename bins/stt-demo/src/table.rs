@@ -38,7 +38,7 @@ pub(crate) fn row(file_width: usize, job: &Job<'_>, result: &JobResult, verdict:
 
 /// `text` on one line, cut where it would need more than [`TRANSCRIPT_WIDTH`] columns.
 fn shortened(text: &str) -> String {
-    let text = text.replace(|letter: char| letter.is_control(), " ");
+    let text = text.replace(stt_schema::is_hidden, " ");
     if text.width() <= TRANSCRIPT_WIDTH {
         return text;
     }

@@ -28,6 +28,7 @@ fn what_it_links_to_is_there() {
 }
 
 #[test]
-fn it_stays_short() {
-    assert!(README.lines().count() < 200);
+fn it_stays_short_beside_the_table_of_settings() {
+    let is_setting = |line: &&str| line.starts_with("| `");
+    assert!(README.lines().filter(|line| !is_setting(line)).count() < 150);
 }

@@ -6,6 +6,7 @@ use stt_audio::{DecodeChild, DecodeStats, FfmpegDecode, IsolatedDecode, Isolatio
 use stt_core::Decode;
 use stt_settings::Environment;
 
+use crate::error::Error;
 use crate::plan::Plan;
 
 /// The argument, not for users, of a process that decodes.
@@ -42,12 +43,28 @@ impl Decoder {
         let isolated = Arc::new(IsolatedDecode::new(IsolationConfig {
             decode: config,
             jobs_max: plan.settings.decode_jobs_max,
+            memory_bytes_max: plan.settings.decode_memory_bytes,
             ..IsolationConfig::new(child)
         }));
         Self {
             decode: Arc::clone(&isolated) as Arc<dyn Decode>,
             isolated: Some(isolated),
         }
+    }
+
+    /// Starts a process, before any job needs one.
+    ///
+    /// # Errors
+    /// When none can be started, or, where that is required, the kernel does not hold it by all means.
+    pub(crate) fn check(&self, is_required: bool) -> Result<(), Error> {
+        let Some(isolated) = &self.isolated else { return Ok(()) };
+        let holds = isolated.check().map_err(|failure| Error::Decoder(failure.into()))?;
+        let lacks = holds.lacks();
+        if is_required && !lacks.is_empty() {
+            let why = format!("DECODE_ISOLATION=require, and the kernel lacks {}", lacks.join(", "));
+            return Err(Error::Decoder(why.into()));
+        }
+        Ok(())
     }
 
     /// Nothing where there are none.

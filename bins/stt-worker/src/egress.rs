@@ -3,16 +3,20 @@
 use std::fs;
 use std::path::Path;
 
-use stt_audio::{AddressRule, EgressProxy, PrivateRoots};
+use stt_audio::{AddressRule, EgressProxy, Ipv6Net, PrivateRoots};
 use stt_settings::{EgressSettings, Problem};
 
-const TARGETS: &str = "must be host names, IP addresses and ranges such as 10.0.0.0/8, separated by commas";
+const TARGETS: &str = "must be host names, IP addresses, ranges such as 10.0.0.0/8, and names at ranges such as \
+                       media.internal=10.0.0.0/8:8080, separated by commas";
+const PREFIXES: &str =
+    "must be IPv6 prefixes of 32, 40, 48, 56, 64 or 96 bits such as 64:ff9b::/96, separated by commas";
 
 /// The settings, read.
 #[derive(Debug, Default)]
 pub(crate) struct Egress {
     pub(crate) allow: Vec<AddressRule>,
     pub(crate) deny: Vec<AddressRule>,
+    pub(crate) nat64_prefixes: Vec<Ipv6Net>,
     pub(crate) proxy: Option<EgressProxy>,
     pub(crate) private_roots: Option<PrivateRoots>,
 }
@@ -23,6 +27,7 @@ impl Egress {
         Self {
             allow: targets("AUDIO_URL_ALLOW", &settings.allow, problems),
             deny: targets("AUDIO_URL_DENY", &settings.deny, problems),
+            nat64_prefixes: prefixes(&settings.nat64_prefixes, problems),
             private_roots: settings.ca_file.as_deref().and_then(|path| roots(path, problems)),
             proxy: settings.proxy.as_deref().and_then(|text| proxy(text, problems)),
         }
@@ -38,6 +43,17 @@ fn targets(variable: &str, texts: &[String], problems: &mut Vec<Problem>) -> Vec
         }
     }
     rules
+}
+
+fn prefixes(texts: &[String], problems: &mut Vec<Problem>) -> Vec<Ipv6Net> {
+    let mut prefixes = Vec::new();
+    for text in texts {
+        match text.parse::<Ipv6Net>() {
+            Ok(prefix) if [32, 40, 48, 56, 64, 96].contains(&prefix.prefix_len()) => prefixes.push(prefix.trunc()),
+            _ => problems.push(Problem::new("AUDIO_NAT64_PREFIX", text, PREFIXES)),
+        }
+    }
+    prefixes
 }
 
 fn roots(path: &Path, problems: &mut Vec<Problem>) -> Option<PrivateRoots> {
@@ -73,6 +89,7 @@ mod tests {
         let told = problems(&[
             ("AUDIO_URL_ALLOW", "media.internal,10.0.0.0/99"),
             ("AUDIO_URL_DENY", "*.example.com"),
+            ("AUDIO_NAT64_PREFIX", "64:ff9b::/96, 10.0.0.0/8, 64:ff9b::/97"),
             ("AUDIO_CA_FILE", path),
             ("EGRESS_PROXY", "https://me:hunter2@proxy:3128"),
         ]);
@@ -83,6 +100,8 @@ mod tests {
             [
                 format!("AUDIO_URL_ALLOW=10.0.0.0/99: {TARGETS}"),
                 format!("AUDIO_URL_DENY=*.example.com: {TARGETS}"),
+                format!("AUDIO_NAT64_PREFIX=10.0.0.0/8: {PREFIXES}"),
+                format!("AUDIO_NAT64_PREFIX=64:ff9b::/97: {PREFIXES}"),
                 format!("AUDIO_CA_FILE={path}: {usable}"),
                 format!("EGRESS_PROXY=***: is not a URL like {like}"),
             ]

@@ -47,6 +47,8 @@ pub(crate) enum Error {
         bootstrap_servers: String,
         waited: std::time::Duration,
     },
+    #[error("audio cannot be decoded in processes of their own")]
+    Decoder(#[source] Cause),
     #[error("downloads cannot be made ready")]
     Fetch(#[source] Cause),
     #[error("metrics cannot be recorded")]

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use stt_pipeline::Status;
+use stt_pipeline::{NotReady, Status};
 
 use crate::http::Answer;
 
@@ -65,12 +65,20 @@ impl Health {
     fn ready(&self, now: Instant) -> Result<(), String> {
         match &*self.0.lock().unwrap_or_else(PoisonError::into_inner) {
             Phase::Starting(step) => Err((*step).to_owned()),
-            Phase::Running(status) => status.ready(now).map_err(|why| why.to_string()),
+            Phase::Running(status) => status.ready(now).map_err(|why| reason(&why)),
         }
     }
 
     fn set(&self, phase: Phase) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = phase;
+    }
+}
+
+/// Anyone may ask. The pipeline gives codes, and what Kafka says; a URL would be a job's.
+fn reason(why: &NotReady) -> String {
+    match why {
+        NotReady::Blocked(text) if text.contains("://") => "blocked: the log has the reason".to_owned(),
+        _ => why.to_string(),
     }
 }
 
@@ -111,5 +119,23 @@ mod tests {
         );
         assert!(health.answer("/ready", start).body.contains("consumer group"));
         assert_eq!(health.answer("/metrics", start).status, 404);
+    }
+
+    #[test]
+    fn readiness_shows_no_url_of_a_job() {
+        for (why, shown) in [
+            ("DOWNLOAD_FAILED", "blocked: DOWNLOAD_FAILED"),
+            (
+                "topic stt.results does not exist",
+                "blocked: topic stt.results does not exist",
+            ),
+            (
+                "no room for what came from https://h.example/bot123:token/a",
+                "blocked: the log has the reason",
+            ),
+        ] {
+            assert_eq!(reason(&NotReady::Blocked(why.to_owned())), shown);
+        }
+        assert_eq!(reason(&NotReady::Draining), "shutting down");
     }
 }

@@ -1,8 +1,8 @@
-//! The two ports: tiny_http, a thread each.
+//! The two ports: a thread each.
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, TcpListener};
 
-use tiny_http::{Header, Method, Response, Server};
+use stt_serve::{Limits, Reply, Server};
 
 use crate::error::Cause;
 
@@ -24,39 +24,33 @@ impl Answer {
     }
 }
 
-/// Serves on all interfaces until the process ends; nothing waits for its thread. The port, as 0 takes a free one.
+/// Serves at `host`, or on all interfaces, until the process ends. The port, as 0 takes a free one.
 pub(crate) fn serve(
     name: &'static str,
+    host: Option<IpAddr>,
     port: u16,
     answer: impl Fn(&str) -> Answer + Send + 'static,
 ) -> Result<u16, Cause> {
-    // The first also takes IPv4, where the system has IPv6 at all.
-    let addresses = [
-        SocketAddr::from((Ipv6Addr::UNSPECIFIED, port)),
-        SocketAddr::from((Ipv4Addr::UNSPECIFIED, port)),
-    ];
-    let server = Server::http(&addresses[..])?;
-    let port = server.server_addr().to_ip().map_or(port, |address| address.port());
-    std::thread::Builder::new().name(name.to_owned()).spawn(move || {
-        for request in server.incoming_requests() {
-            let path = request.url().split('?').next().unwrap_or_default();
-            let answer = match request.method() {
-                Method::Get | Method::Head => answer(path),
-                _ => Answer::text(405, "only GET is answered\n"),
-            };
-            let content_type = Header::from_bytes("Content-Type", answer.content_type).expect("plain ASCII");
-            let response = Response::from_string(answer.body).with_status_code(answer.status);
-            // A client that goes away has no use for the answer.
-            request.respond(response.with_header(content_type)).ok();
-        }
+    let listener = match host {
+        Some(host) => TcpListener::bind((host, port))?,
+        None => stt_serve::listen_on_all(port)?,
+    };
+    let server = Server::start(name, listener, Limits::default(), move |request| {
+        let answer = match request.method() {
+            "GET" | "HEAD" => answer(request.path()),
+            _ => return Reply::text(405, "only GET is answered\n").with_header("Allow", "GET, HEAD"),
+        };
+        Reply::of_type(answer.status, answer.content_type, answer.body)
     })?;
+    let port = server.address().port();
+    server.detach();
     Ok(port)
 }
 
 #[cfg(test)]
 mod tests {
     use std::io::{Read as _, Write as _};
-    use std::net::TcpStream;
+    use std::net::{Ipv4Addr, TcpStream};
 
     use super::*;
 
@@ -70,7 +64,10 @@ mod tests {
 
     #[test]
     fn what_is_no_get_is_refused_and_does_not_stop_the_next() {
-        let port = serve("test", 0, |path| Answer::text(200, format!("you asked for {path}"))).unwrap();
+        let port = serve("test", None, 0, |path| {
+            Answer::text(200, format!("you asked for {path}"))
+        })
+        .unwrap();
         (0..6).for_each(|_| drop(TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap()));
         for (request, status, body) in [
             (
@@ -92,8 +89,18 @@ mod tests {
             assert_eq!(found, body);
         }
         assert!(
-            serve("test", port, |_| Answer::text(200, "")).is_err(),
+            serve("test", None, port, |_| Answer::text(200, "")).is_err(),
             "the port is taken"
         );
+    }
+
+    #[test]
+    fn a_port_is_opened_at_the_chosen_interface_only() {
+        let loopback = IpAddr::from(Ipv4Addr::LOCALHOST);
+        let port = serve("test", Some(loopback), 0, |_| Answer::text(200, "here")).unwrap();
+        assert!(ask(port, "GET / HTTP/1.1\r\n\r\n").ends_with("here"));
+        assert!(TcpStream::connect((Ipv4Addr::new(127, 0, 0, 2), port)).is_err());
+        let elsewhere = IpAddr::from(Ipv4Addr::new(192, 0, 2, 1));
+        assert!(serve("test", Some(elsewhere), 0, |_| Answer::text(200, "")).is_err());
     }
 }

@@ -25,7 +25,7 @@ fn shows_urls(record: &log::Record<'_>) -> bool {
 fn one_line(message: &str) -> String {
     let mut line = String::with_capacity(message.len());
     for char in message.trim_end().chars() {
-        if char.is_control() {
+        if stt_core::is_hidden(char) {
             line.extend(char.escape_default())
         } else {
             line.push(char)
@@ -52,6 +52,13 @@ mod tests {
             one_line("no topic\n2026 INFO all is well\u{1b}[0m\n"),
             "no topic\\n2026 INFO all is well\\u{1b}[0m"
         );
-        assert_eq!(one_line("फोटो पाठवा"), "फोटो पाठवा");
+        assert_eq!(
+            one_line("\u{202e}gpj.exe\u{2028}2026 INFO"),
+            "\\u{202e}gpj.exe\\u{2028}2026 INFO"
+        );
+        assert_eq!(
+            one_line("फोटो पाठवा \u{915}\u{94d}\u{200d}\u{937}"),
+            "फोटो पाठवा \u{915}\u{94d}\u{200d}\u{937}"
+        );
     }
 }

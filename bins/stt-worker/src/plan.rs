@@ -102,10 +102,21 @@ impl Plan {
             allow: self.egress.allow.clone(),
             deny: self.egress.deny.clone(),
             ports: self.settings.egress.ports.clone(),
+            nat64_prefixes: self.egress.nat64_prefixes.clone(),
             proxy: self.egress.proxy.clone(),
             private_roots: self.egress.private_roots.clone(),
+            urls_shown: self.settings.egress.urls_shown,
             ..FetchConfig::default()
         }
+    }
+
+    /// Most bytes in `TMP_DIR` at once: each job in hand has at most one download.
+    pub(crate) fn spilled_bytes_max(&self) -> u64 {
+        let settings = &self.settings;
+        if settings.audio_bytes_max <= FetchConfig::default().memory_max {
+            return 0;
+        }
+        settings.audio_bytes_max.saturating_mul(settings.concurrency as u64)
     }
 
     pub(crate) fn decode(&self) -> DecodeConfig {

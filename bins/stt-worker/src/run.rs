@@ -30,10 +30,11 @@ pub(crate) fn run(mut plan: Plan, environment: &Environment, options: &Options) 
     }
     let stopping = Stopping::default();
     signals::listen(&stopping, plan.settings.shutdown_grace).map_err(Error::Signals)?;
-    let tmp_dir = TmpDir::make(&plan.settings.tmp_dir)?;
+    let tmp_dir = TmpDir::make(&plan.settings.tmp_dir, plan.spilled_bytes_max())?;
     let health = Arc::new(Health::starting("starting"));
     let engine = Arc::new(OnceLock::new());
     let decoder = Arc::new(Decoder::new(&plan, environment));
+    decoder.check(plan.settings.decode_isolation_required)?;
     open_ports(&plan, &health, Arc::clone(&engine), Arc::clone(&decoder))?;
 
     let embedded = options
@@ -91,7 +92,7 @@ fn open_ports(
     let port = |what, port| move |source| Error::Port { what, port, source };
     let metrics = telemetry::install()?;
     let wanted = plan.settings.metrics_port;
-    let metrics_port = http::serve("metrics", wanted, move |path| match path {
+    let metrics_port = http::serve("metrics", plan.settings.metrics_host, wanted, move |path| match path {
         "/metrics" => {
             if let Some(engine) = engine.get() {
                 telemetry::engine(&engine.stats());
@@ -107,8 +108,10 @@ fn open_ports(
     })
     .map_err(port("metrics", wanted))?;
     let (wanted, health) = (plan.settings.health_port, Arc::clone(health));
-    let health_port = http::serve("health", wanted, move |path| health.answer(path, Instant::now()))
-        .map_err(port("health", wanted))?;
+    let health_port = http::serve("health", plan.settings.health_host, wanted, move |path| {
+        health.answer(path, Instant::now())
+    })
+    .map_err(port("health", wanted))?;
     log::info!("metrics on port {metrics_port}, health on port {health_port}");
     Ok(())
 }

@@ -68,6 +68,7 @@ pub(crate) fn decoders(stats: &DecodeStats) {
     for (why, count) in [
         ("retired", stats.retired),
         ("crash", stats.crashed),
+        ("violation", stats.violated),
         ("deadline", stats.expired),
         ("cancelled", stats.cancelled),
         ("protocol", stats.protocol),

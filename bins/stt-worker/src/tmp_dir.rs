@@ -6,7 +6,7 @@ use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 use stt_core::{Clock as _, SystemClock};
 
 use crate::error::Error;
@@ -25,19 +25,26 @@ const PREFIX: &str = "worker-";
 const ROOT_LOCK_WAIT: Duration = Duration::from_secs(10);
 
 impl TmpDir {
-    /// Makes `root` if need be, sweeps out what dead processes left there, and makes a directory of our own.
-    pub(crate) fn make(root: &Path) -> Result<Self, Error> {
-        Self::make_in(root).map_err(|source| Error::TmpDir {
+    /// Makes `root` if need be, sweeps out what dead processes left there, and makes a directory of our own. There must be
+    /// room for `bytes`.
+    pub(crate) fn make(root: &Path, bytes: u64) -> Result<Self, Error> {
+        Self::make_in(root, bytes).map_err(|source| Error::TmpDir {
             path: root.to_owned(),
             source,
         })
     }
 
-    fn make_in(root: &Path) -> io::Result<Self> {
-        DirBuilder::new().recursive(true).mode(0o700).create(root)?;
+    fn make_in(root: &Path, bytes: u64) -> io::Result<Self> {
+        let dir = stt_audio::open_private_dir(root)?;
         // Held to the end of this function, so that nobody sweeps a directory that is made but not locked yet.
         let _root_lock = lock_within(root, ROOT_LOCK_WAIT)?;
         sweep(root)?;
+        if let Some(free) = stt_audio::free_bytes(&dir)?.filter(|free| *free < bytes) {
+            let message = format!(
+                "{free} bytes are free, and MAX_AUDIO_BYTES for each of WORKER_CONCURRENCY jobs may take {bytes}"
+            );
+            return Err(io::Error::new(ErrorKind::StorageFull, message));
+        }
         let path = root.join(format!("{PREFIX}{:016x}", fastrand::u64(..)));
         DirBuilder::new().mode(0o700).create(&path)?;
         let lock = lock(&path)?;
@@ -75,7 +82,8 @@ fn sweep(root: &Path) -> io::Result<()> {
 
 /// The lock of a directory, if nobody has it.
 fn lock(path: &Path) -> io::Result<File> {
-    let directory = File::open(path)?;
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let directory = File::from(rustix::fs::open(path, flags, Mode::empty())?);
     flock(&directory, FlockOperation::NonBlockingLockExclusive)?;
     Ok(directory)
 }
@@ -106,9 +114,9 @@ mod tests {
             fs::create_dir(path).unwrap();
             fs::write(path.join("audio"), "x").unwrap();
         }
-        let living = TmpDir::make(root.path()).unwrap();
+        let living = TmpDir::make(root.path(), 0).unwrap();
         fs::write(living.path().join("audio"), "x").unwrap();
-        let next = TmpDir::make(root.path()).unwrap();
+        let next = TmpDir::make(root.path(), 0).unwrap();
         assert!(!there(&dead) && there(&stranger) && there(living.path()));
         assert_eq!(fs::metadata(next.path()).unwrap().permissions().mode() & 0o777, 0o700);
         let path = living.path().to_owned();
@@ -119,7 +127,16 @@ mod tests {
     #[test]
     fn a_directory_that_cannot_be_is_named() {
         let root = tempfile::NamedTempFile::new().unwrap();
-        let error = TmpDir::make(root.path()).unwrap_err();
+        let error = TmpDir::make(root.path(), 0).unwrap_err();
         assert!(stt_core::story(&error).contains(&root.path().display().to_string()));
+    }
+
+    #[test]
+    fn a_directory_that_is_too_small_or_anybodys_is_refused() {
+        let root = tempfile::tempdir().unwrap();
+        let refusal = |bytes| stt_core::story(&TmpDir::make(root.path(), bytes).unwrap_err());
+        assert!(refusal(u64::MAX).contains(" bytes are free, and MAX_AUDIO_BYTES for each of"));
+        fs::set_permissions(root.path(), fs::Permissions::from_mode(0o777)).unwrap();
+        assert!(refusal(0).contains("others may write to it (mode 777)"));
     }
 }

@@ -98,14 +98,22 @@ impl Decode for FfmpegDecode {
     }
 }
 
+/// Whether a failure of decoding was for want of memory.
+pub(crate) fn is_starved(failure: &Failure) -> bool {
+    let cause = failure.source.as_ref().and_then(|cause| cause.downcast_ref());
+    let errno = ffmpeg::error::ENOMEM;
+    cause == Some(&ffmpeg::Error::Other { errno })
+}
+
 impl FfmpegDecode {
-    /// Gives the samples to `take` as they come, never more than the longest audio has; they count when all are given.
+    /// Gives the samples to `take` as they come, never more than the longest audio has; they count when all are given. How
+    /// many packets were damaged and left out.
     pub(crate) fn decode_from(
         &self,
         media: impl Read + Seek + Send + 'static,
         budget: &Budget<'_>,
         take: Take<'_>,
-    ) -> Result<(), Failure> {
+    ) -> Result<u32, Failure> {
         let watch = Watch::default();
         let decoded = self.decode_watched(watch.over(media), budget, take);
         watch.failure().map_or(decoded, Err)
@@ -116,7 +124,7 @@ impl FfmpegDecode {
         media: impl Read + Seek + Send + 'static,
         budget: &Budget<'_>,
         take: Take<'_>,
-    ) -> Result<(), Failure> {
+    ) -> Result<u32, Failure> {
         let media = Media::open(media, budget).map_err(|failure| stopped(budget).unwrap_or(failure))?;
         let run = Run {
             media,
@@ -147,7 +155,7 @@ pub(crate) fn check_not_empty(media: &Fetched) -> Result<(), Failure> {
 }
 
 pub(crate) fn open(file: &SpillFile) -> Result<File, Failure> {
-    File::open(file.path()).map_err(not_read)
+    file.open().map_err(not_read)
 }
 
 /// One decoding.
@@ -163,7 +171,7 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    fn go(mut self) -> Result<(), Failure> {
+    fn go(mut self) -> Result<u32, Failure> {
         let mut bad_reads = 0;
         loop {
             check(self.budget)?;
@@ -249,7 +257,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn finish(self) -> Result<(), Failure> {
+    fn finish(self) -> Result<u32, Failure> {
         let (damaged, format) = (self.damaged, self.media.format);
         match (self.count, damaged) {
             (0, 0) => Err(Failure::permanent(
@@ -260,10 +268,10 @@ impl Run<'_> {
                 ErrorCode::AudioDecodeFailed,
                 format!("nothing could be decoded, from {format}"),
             )),
-            (_, 0) => Ok(()),
+            (_, 0) => Ok(0),
             (_, _) => {
                 log::debug!("{damaged} packets could not be decoded, from {format}; the rest could");
-                Ok(())
+                Ok(damaged)
             }
         }
     }

@@ -6,6 +6,9 @@ mod config;
 mod dial;
 #[cfg(test)]
 mod dialled;
+mod dir;
+mod held;
+mod hosts;
 mod lookup;
 mod pace;
 mod proxy;
@@ -17,25 +20,28 @@ use std::io::{ErrorKind, Read};
 use std::sync::Arc;
 use std::time::Duration;
 
-use stt_core::{AudioUrl, Budget, Failure, Fetch, Fetched};
+use stt_core::{AudioUrl, Budget, Failure, Fault, Fetch, Fetched, UrlParts};
 use ureq::Agent;
 use ureq::tls::TlsConfig;
 
 pub use self::config::{BadFetchConfig, FetchConfig};
-pub use self::lookup::{Lookup, SystemLookup};
+pub use self::dir::{free_bytes, open_private_dir};
+pub use self::lookup::{LocalFault, Lookup, SystemLookup};
 pub use self::proxy::{BadProxy, EgressProxy};
 pub use self::roots::{BadRoots, PrivateRoots};
 
 use self::answer::Answer;
 use self::body::Sink;
 use self::dial::{Dialer, Resolve};
+use self::held::Held;
+use self::hosts::Hosts;
 use self::pace::Pace;
 use self::trouble::Download;
 
 /// Downloads over HTTP/1.1, http and https.
 ///
 /// Every hop is looked up once, all addresses of its host are judged, and exactly those are dialled, so that no second
-/// answer of a name server counts. Nothing is kept between two downloads but the roots of TLS: the system's, read at the
+/// answer of a name server counts. Nothing is kept between two downloads but which of them failed by this worker's fault, which hosts did not answer, and the roots of TLS: the system's, read at the
 /// first use of https, or at once where there are private ones.
 #[derive(Debug)]
 pub struct HttpFetch {
@@ -44,6 +50,8 @@ pub struct HttpFetch {
     dialer: Dialer,
     tls: TlsConfig,
     sink: Sink,
+    held: Held,
+    hosts: Hosts,
 }
 
 impl HttpFetch {
@@ -64,11 +72,14 @@ impl HttpFetch {
         Ok(Self {
             resolve: Resolve {
                 guard: Arc::new(config.guard()),
+                shows_hosts: config.urls_shown != UrlParts::None,
                 lookup: Arc::new(lookup),
             },
             dialer: Dialer::default(),
             tls: roots::tls(config.private_roots.as_ref()),
             sink: Sink::new(&config)?,
+            held: Held::default(),
+            hosts: Hosts::default(),
             config,
         })
     }
@@ -98,45 +109,82 @@ impl HttpFetch {
 
 impl Fetch for HttpFetch {
     fn fetch(&self, url: &AudioUrl, budget: &Budget<'_>) -> Result<Fetched, Failure> {
-        let mut url = url.clone();
+        let clock = budget.clock();
+        if let Some(wait) = self.held.wait(url, clock.now()) {
+            let download = self.download(url, budget);
+            if !wait.is_zero() {
+                return Err(download.held(wait));
+            }
+            if let Err(error) = self.sink.has_room() {
+                self.held.failed(url, clock.now());
+                return Err(download.not_kept(error));
+            }
+        }
+        let fetched = self.follow(url.clone(), budget);
+        match &fetched {
+            Err(failure) if failure.fault == Fault::WorkerLocal => self.held.failed(url, clock.now()),
+            _ => self.held.ended(url),
+        }
+        fetched
+    }
+}
+
+impl HttpFetch {
+    fn download<'a>(&self, url: &'a AudioUrl, budget: &'a Budget<'a>) -> Download<'a> {
+        Download {
+            url,
+            urls_shown: self.config.urls_shown,
+            budget,
+        }
+    }
+
+    /// Goes where the URL leads, hop by hop.
+    fn follow(&self, mut url: AudioUrl, budget: &Budget<'_>) -> Result<Fetched, Failure> {
+        let urls_shown = self.config.urls_shown;
         for _ in 0..=self.config.redirects_max {
-            let download = Download { url: &url, budget };
+            let download = self.download(&url, budget);
             download.check()?;
             if self.config.proxy.is_some() {
                 let judged = self.resolve.guard.admit_unresolved(url.host(), url.port());
                 judged.map_err(|denied| download.blocked(denied))?;
             }
+            let (host, port, clock) = (url.host(), url.port(), budget.clock());
+            if let Some(pause) = self.hosts.pause(host, port, clock.now()) {
+                return Err(download.paused(pause));
+            }
             let agent = self.agent(budget.remaining());
-            let response = agent
-                .get(url.expose().clone())
-                .call()
-                .map_err(|error| download.broke(error))?;
+            let response = agent.get(url.expose().clone()).call().map_err(|error| {
+                if matches!(error, ureq::Error::Timeout(_)) {
+                    self.hosts.timed_out(host, port, clock.now());
+                }
+                download.broke(error)
+            })?;
+            self.hosts.answered(host, port);
             let headers = response.headers();
             match answer::read(response.status().as_u16(), headers, budget.clock().wall()) {
                 Answer::Refusal(status, fault) => return Err(download.refused(status, fault)),
                 Answer::Redirect(location) => {
                     let next = redirect::target(&url, location).map_err(|error| download.led_astray(error))?;
-                    log::debug!("{url} redirects to {next}");
+                    log::debug!("{} redirects to {}", url.shown(urls_shown), next.shown(urls_shown));
                     url = next;
                 }
                 Answer::Body => {
-                    if let Some(length) = answer::length(headers).filter(|length| *length > self.config.bytes_max) {
+                    let length = answer::length(headers);
+                    if let Some(length) = length.filter(|length| *length > self.config.bytes_max) {
                         return Err(download.too_large(length, self.config.bytes_max));
                     }
                     let mut body = response.into_body().into_reader();
-                    return self.receive(&mut body, &download);
+                    return self.receive(&mut body, length, &download);
                 }
             }
         }
-        let download = Download { url: &url, budget };
+        let download = self.download(&url, budget);
         Err(download.redirected_too_often(self.config.redirects_max))
     }
-}
 
-impl HttpFetch {
-    fn receive(&self, body: &mut dyn Read, download: &Download<'_>) -> Result<Fetched, Failure> {
+    fn receive(&self, body: &mut dyn Read, length: Option<u64>, download: &Download<'_>) -> Result<Fetched, Failure> {
         let mut chunk = vec![0; 64 * 1024];
-        let mut pile = self.sink.pile();
+        let mut pile = self.sink.pile(length).map_err(|error| download.not_kept(error))?;
         let (throughput_min, window) = (self.config.throughput_min, self.config.throughput_window);
         let clock = download.budget.clock();
         let mut pace = Pace::start(throughput_min, window, clock.now());
@@ -157,6 +205,6 @@ impl HttpFetch {
             }
             pile.add(&chunk[..count]).map_err(|error| download.not_kept(error))?;
         }
-        Ok(pile.finish())
+        pile.finish().map_err(|error| download.not_kept(error))
     }
 }

@@ -3,13 +3,16 @@
 mod literal;
 mod ranges;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
+use ipnet::Ipv6Net;
 
 use self::literal::{Literal, literal};
-use self::ranges::embedded;
+use self::ranges::{embedded, translated};
 use crate::AddressRule;
 
 pub use self::ranges::classify;
+pub(crate) use self::ranges::is_sensitive;
 
 /// Why a host must not be reached. Names no address, so that job results do not tell strangers what internal names
 /// resolve to.
@@ -48,6 +51,7 @@ pub struct Guard {
     pub(crate) allow: Vec<AddressRule>,
     pub(crate) deny: Vec<AddressRule>,
     pub(crate) ports: Vec<u16>,
+    pub(crate) nat64_prefixes: Vec<Ipv6Net>,
 }
 
 impl Guard {
@@ -57,18 +61,20 @@ impl Guard {
     /// # Errors
     /// Why none of them may be.
     pub fn admit(&self, host: &str, addresses: &[SocketAddr]) -> Result<(), Denied> {
-        if self.deny.iter().any(|rule| rule.names(host)) || addresses.iter().any(|address| self.closes(*address)) {
+        let is_closed = |address: &SocketAddr| self.closes(host, *address);
+        if self.deny.iter().any(|rule| rule.names(host)) || addresses.iter().any(is_closed) {
             return Err(Denied::Closed);
         }
-        if self.allow.iter().any(|rule| rule.names(host)) {
-            return Ok(());
-        }
         for address in addresses {
-            if self.allow.iter().any(|rule| rule.covers(address.ip())) {
+            // What a NAT64 gateway of ours dials is the IPv4 address.
+            let dialled = self
+                .translated(address.ip())
+                .map_or(*address, |inner| SocketAddr::new(inner.into(), address.port()));
+            if self.opens(host, *address) || self.opens(host, dialled) {
                 continue;
             }
-            classify(address.ip()).map_err(Denied::Address)?;
-            self.admit_port(address.port())?;
+            classify(dialled.ip()).map_err(Denied::Address)?;
+            self.admit_port(dialled.port())?;
         }
         Ok(())
     }
@@ -79,22 +85,36 @@ impl Guard {
     /// # Errors
     /// Why it must not be reached.
     pub fn admit_unresolved(&self, host: &str, port: u16) -> Result<(), Denied> {
+        let loopback = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), port);
         match literal(host) {
             Literal::Address(ip) => self.admit(host, &[SocketAddr::new(ip, port)]),
-            _ if self.deny.iter().any(|rule| rule.names(host)) => Err(Denied::Closed),
-            _ if self.allow.iter().any(|rule| rule.names(host)) => Ok(()),
+            _ if self.deny.iter().any(|rule| rule.closes_unresolved(host, port)) => Err(Denied::Closed),
+            Literal::Loopback if self.opens(host, loopback) => Ok(()),
             Literal::Loopback => Err(Denied::Address("loopback")),
+            _ if self.allow.iter().any(|rule| rule.names(host)) => Ok(()),
             Literal::Misspelt => Err(Denied::Misspelt),
             Literal::Name => self.admit_port(port),
         }
     }
 
+    fn opens(&self, host: &str, address: SocketAddr) -> bool {
+        self.allow.iter().any(|rule| rule.opens(host, address))
+    }
+
     /// An IPv6 address that stands for an IPv4 one leads to both.
-    fn closes(&self, address: SocketAddr) -> bool {
+    fn closes(&self, host: &str, address: SocketAddr) -> bool {
         let ip = address.ip();
-        let inner = embedded(ip).map(Into::into);
-        let covers = |rule: &AddressRule| rule.covers(ip) || inner.is_some_and(|inner| rule.covers(inner));
-        self.deny.iter().any(covers)
+        let inner = embedded(ip).or_else(|| self.translated(ip));
+        let inner = inner.map(|inner| SocketAddr::new(inner.into(), address.port()));
+        let closes =
+            |rule: &AddressRule| rule.closes(host, address) || inner.is_some_and(|inner| rule.closes(host, inner));
+        self.deny.iter().any(closes)
+    }
+
+    fn translated(&self, address: IpAddr) -> Option<Ipv4Addr> {
+        self.nat64_prefixes
+            .iter()
+            .find_map(|prefix| translated(*prefix, address))
     }
 
     fn admit_port(&self, port: u16) -> Result<(), Denied> {
@@ -119,6 +139,7 @@ mod tests {
             allow: rules(allow),
             deny: rules(deny),
             ports: vec![80, 443],
+            nat64_prefixes: vec!["64:ff9b:1::/96".parse().unwrap()],
         }
     }
 
@@ -182,8 +203,8 @@ mod tests {
         check(&["127.0.0.1"], &[], "a", &["127.0.0.2:80"], loopback);
         check(&["127.0.0.1"], &[], "a", &["127.0.0.1:80", "[::1]:80"], loopback);
         check(&["internal"], &[], "media.internal", &["127.0.0.1:80"], loopback);
-        check(&["media.internal"], &[], "media.internal", &["127.0.0.1:80"], Ok(()));
-        check(&[".internal"], &[], "media.internal", &["127.0.0.1:80"], Ok(()));
+        check(&["media.internal"], &[], "media.internal", &["10.0.0.1:8080"], Ok(()));
+        check(&[".internal"], &[], "media.internal", &["10.0.0.1:80"], Ok(()));
         let embedded = Err(Denied::Address("an embedded IPv4 address"));
         check(&["127.0.0.0/8"], &[], "a", &["[::ffff:127.0.0.1]:80"], embedded);
     }
@@ -207,10 +228,92 @@ mod tests {
         }
         assert_eq!(unresolved(&[], &[], "media.example", 22), Err(Denied::Port(22)));
         assert_eq!(unresolved(&["media.internal"], &[], "media.internal", 8080), Ok(()));
-        assert_eq!(unresolved(&["localhost"], &[], "localhost", 8080), Ok(()));
+        assert_eq!(unresolved(&["localhost=127.0.0.1"], &[], "localhost", 8080), Ok(()));
         assert_eq!(unresolved(&["127.0.0.0/8"], &[], "127.1", 8080), Ok(()));
         let closed = Err(Denied::Closed);
         assert_eq!(unresolved(&["a.internal"], &[".internal"], "a.internal", 80), closed);
         assert_eq!(unresolved(&[], &["1.1.0.0/16"], "0x01010101", 80), closed);
+    }
+
+    #[test]
+    fn a_name_alone_leads_neither_to_this_machine_nor_to_its_cloud() {
+        for address in [
+            "127.0.0.1:80",
+            "[::1]:80",
+            "0.0.0.0:80",
+            "169.254.169.254:80",
+            "[fe80::1]:80",
+            "168.63.129.16:80",
+            "100.100.100.200:80",
+            "192.0.0.192:80",
+            "[fd00:ec2::254]:80",
+            "[fd20:ce::254]:80",
+            "[::ffff:127.0.0.1]:80",
+            "[64:ff9b::a9fe:a9fe]:80",
+            "[2002:7f00:1::]:80",
+        ] {
+            let parsed: SocketAddr = address.parse().unwrap();
+            let found = guard(&["a.internal", ".internal"], &[]).admit("a.internal", &[parsed]);
+            assert!(matches!(found, Err(Denied::Address(_))), "{address}: {found:?}");
+            let place = format!("a.internal={}", parsed.ip());
+            check(&[&place], &[], "a.internal", &[address], Ok(()));
+        }
+    }
+
+    #[test]
+    fn a_place_is_a_name_at_an_address_and_a_port() {
+        let (allow, private) = (
+            &["a.internal=10.0.0.0/8:8080", ".b=10.1.2.3"][..],
+            Err(Denied::Address("private")),
+        );
+        check(allow, &[], "a.internal", &["10.9.9.9:8080"], Ok(()));
+        check(allow, &[], "a.internal", &["10.9.9.9:80"], private);
+        check(allow, &[], "a.internal", &["192.168.0.1:8080"], private);
+        check(allow, &[], "b.internal", &["10.9.9.9:8080"], private);
+        check(allow, &[], "c.b", &["10.1.2.3:9"], Ok(()));
+        check(allow, &[], "a.internal", &["1.1.1.1:8080"], Err(Denied::Port(8080)));
+        let closed = Err(Denied::Closed);
+        check(&["10.0.0.0/8"], &["a=10.0.0.1:22"], "a", &["10.0.0.1:22"], closed);
+        check(&["10.0.0.0/8"], &["a=10.0.0.1:22"], "a", &["10.0.0.1:80"], Ok(()));
+        check(&["10.0.0.0/8"], &["a=10.0.0.1:22"], "b", &["10.0.0.1:22"], Ok(()));
+        let unresolved = |allow: &[&str], deny: &[&str], host, port| guard(allow, deny).admit_unresolved(host, port);
+        assert_eq!(
+            unresolved(&["localhost"], &[], "localhost", 80),
+            Err(Denied::Address("loopback"))
+        );
+        assert_eq!(
+            unresolved(&["localhost=127.0.0.0/8:8080"], &[], "localhost", 8080),
+            Ok(())
+        );
+        assert_eq!(unresolved(&[], &["a.example=10.0.0.0/8"], "a.example", 80), closed);
+        assert_eq!(
+            unresolved(&["a.internal=10.0.0.0/8:8080"], &[], "a.internal", 8080),
+            Err(Denied::Port(8080))
+        );
+    }
+
+    #[test]
+    fn behind_our_own_nat64_the_ipv4_address_is_judged() {
+        let (private, closed) = (Err(Denied::Address("private")), Err(Denied::Closed));
+        check(&[], &[], "a.example", &["[64:ff9b:1::1.1.1.1]:443"], Ok(()));
+        check(&[], &[], "a.example", &["[64:ff9b:1::10.0.0.1]:443"], private);
+        check(
+            &[],
+            &[],
+            "a.example",
+            &["[64:ff9b:1::127.0.0.1]:443"],
+            Err(Denied::Address("loopback")),
+        );
+        check(
+            &[],
+            &[],
+            "a.example",
+            &["[64:ff9b:1::1.1.1.1]:22"],
+            Err(Denied::Port(22)),
+        );
+        check(&["10.0.0.0/8"], &[], "a", &["[64:ff9b:1::10.0.0.1]:9000"], Ok(()));
+        check(&[], &["1.1.1.0/24"], "a.example", &["[64:ff9b:1::1.1.1.1]:443"], closed);
+        let other = Err(Denied::Address("an embedded IPv4 address"));
+        check(&[], &[], "a.example", &["[64:ff9b::1.1.1.1]:443"], other);
     }
 }

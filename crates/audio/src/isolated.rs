@@ -16,12 +16,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use stt_core::{Budget, Decode, ErrorCode, Failure, Fetched, Pcm, Stop};
+use stt_core::{Budget, Cancel, Decode, ErrorCode, Failure, Fetched, Pcm, Stop, SystemClock};
 
 pub use self::child::{DecodeChildError, decode_child};
 pub use self::contain::{Containment, contain};
 use self::message::Nonsense;
-use self::process::{End, Process};
+use self::process::{End, Process, Verdict};
 use crate::DecodeConfig;
 use crate::decode::{check, check_not_empty, expired, float, stopped};
 
@@ -58,7 +58,7 @@ pub struct IsolationConfig {
     /// Most bytes of memory it may map beyond its program and libraries (`RLIMIT_AS`). Default 512 MiB: samples are given
     /// on as they come, so decoders need a few MiB, whatever the length.
     pub memory_bytes_max: u64,
-    /// Most jobs that one does, one after another; 1 starts a new one for each. Default 64.
+    /// Most jobs that one does, one after another, as long as nothing is wrong with any; 1 starts a new one for each. Default 64.
     pub jobs_max: u32,
     /// Longest wait for one that starts. Default 10 s.
     pub start_wait: Duration,
@@ -82,9 +82,11 @@ impl IsolationConfig {
 /// ([`contain`]) and limited: a crash, an endless loop or a hunger for memory ends one of them and fails one job.
 ///
 /// A process does one job at a time and up to [`IsolationConfig::jobs_max`], as long as all is well; there are as many as
-/// jobs were decoded at once. One that crashes, talks nonsense, or does not end with its budget is killed. When that
-/// happens to one that did other jobs before, the job is tried again in a new one: the fault may be an earlier job's. A
-/// process of this program starts in about 50 ms (docs/benchmarks.md).
+/// jobs were decoded at once. After media that failed or was damaged it is not used again, so that what media may have
+/// done to it meets no other job. One that crashes, talks nonsense, or does not end with its budget is killed. When that
+/// happens to one that did other jobs before, the job is tried again in a new one: the fault may be an earlier job's. So is
+/// once, in any case, a job for which the memory did not suffice. A process of this program starts in about 50 ms
+/// (docs/benchmarks.md).
 ///
 /// Failures beyond those of decoding: `AUDIO_DECODE_FAILED`, for good when the media ended a decoder (by a signal such as
 /// SIGSEGV, for too little memory), transient when it was killed from outside, worker-local when none can be started.
@@ -103,8 +105,10 @@ pub struct IsolatedDecode {
 pub struct DecodeStats {
     /// Started.
     pub started: u64,
-    /// Ended after their last job.
+    /// Ended after their last job: they had done all that one does, or its media failed or was damaged.
     pub retired: u64,
+    /// Ended by the kernel for a system call that decoding never makes (SIGSYS): somebody was at work in there.
+    pub violated: u64,
     /// Ended by themselves: a crash, or a limit reached.
     pub crashed: u64,
     /// Killed at the end of a job's time, or as they did not start in time.
@@ -119,6 +123,7 @@ pub struct DecodeStats {
 struct Counts {
     started: AtomicU64,
     retired: AtomicU64,
+    violated: AtomicU64,
     crashed: AtomicU64,
     expired: AtomicU64,
     cancelled: AtomicU64,
@@ -148,6 +153,7 @@ impl IsolatedDecode {
         let Counts {
             started,
             retired,
+            violated,
             crashed,
             expired,
             cancelled,
@@ -157,6 +163,7 @@ impl IsolatedDecode {
         DecodeStats {
             started: read(started),
             retired: read(retired),
+            violated: read(violated),
             crashed: read(crashed),
             expired: read(expired),
             cancelled: read(cancelled),
@@ -169,7 +176,7 @@ impl IsolatedDecode {
         lock(&self.dying).retain_mut(|child| !matches!(child.try_wait(), Ok(Some(_))));
         loop {
             let Some(process) = lock(&self.idle).pop() else {
-                return self.start(budget);
+                return self.start(budget).map(|(process, _)| process);
             };
             if process.is_idle() {
                 return Ok(process);
@@ -180,7 +187,19 @@ impl IsolatedDecode {
         }
     }
 
-    fn start(&self, budget: &Budget<'_>) -> Result<Process, Failure> {
+    /// Starts one, to see whether that can be done and what holds it; it waits for the first job then.
+    ///
+    /// # Errors
+    /// When none can be started.
+    pub fn check(&self) -> Result<Containment, Failure> {
+        let cancel = Cancel::default();
+        let budget = Budget::new(&SystemClock, &cancel, self.config.start_wait);
+        let (process, holds) = self.start(&budget)?;
+        self.put_back(process);
+        Ok(holds)
+    }
+
+    fn start(&self, budget: &Budget<'_>) -> Result<(Process, Containment), Failure> {
         let cannot = |why: String| {
             Failure::worker_local(
                 ErrorCode::AudioDecodeFailed,
@@ -192,7 +211,7 @@ impl IsolatedDecode {
         match process.ready(&self.config, budget) {
             Ok(holds) => {
                 self.tell(holds);
-                Ok(process)
+                Ok((process, holds))
             }
             Err(end) => {
                 let why = self.end(process, &end);
@@ -207,16 +226,13 @@ impl IsolatedDecode {
 
     /// Once, what this kernel lacks.
     fn tell(&self, holds: Containment) {
-        if (holds.seccomp && holds.landlock) || self.told.swap(true, Ordering::Relaxed) {
+        let lacks = holds.lacks();
+        if lacks.is_empty() || self.told.swap(true, Ordering::Relaxed) {
             return;
         }
-        let lacking: Vec<_> = [("seccomp", holds.seccomp), ("Landlock", holds.landlock)]
-            .into_iter()
-            .filter_map(|(name, holds)| (!holds).then_some(name))
-            .collect();
         log::warn!(
             "the kernel lacks {}: decoders are held by the rest alone",
-            lacking.join(" and ")
+            lacks.join(", ")
         );
     }
 
@@ -224,6 +240,12 @@ impl IsolatedDecode {
     fn end(&self, mut process: Process, end: &End) -> Failure {
         let (counter, failure) = match end {
             End::Gone => match process.ended() {
+                Some(status) if ended::is_violation(status) => {
+                    log::warn!(
+                        "a decoder was ended for a system call that decoding never makes: its media is an attack"
+                    );
+                    (&self.counts.violated, ended::failure(status))
+                }
                 Some(status) => (&self.counts.crashed, ended::failure(status)),
                 None => (&self.counts.protocol, nonsense("it closed its socket")),
             },
@@ -255,15 +277,21 @@ impl IsolatedDecode {
         if process.jobs < self.config.jobs_max {
             lock(&self.idle).push(process);
         } else {
-            count(&self.counts.retired);
-            self.kill(process);
+            self.retire(process);
         }
+    }
+
+    /// Ends it, as its media may have done something to it.
+    fn retire(&self, process: Process) {
+        count(&self.counts.retired);
+        self.kill(process);
     }
 }
 
 impl Decode for IsolatedDecode {
     fn decode(&self, media: &Fetched, budget: &Budget<'_>) -> Result<Pcm, Failure> {
         check_not_empty(media)?;
+        let mut starved_before = false;
         loop {
             check(budget)?;
             let descriptor = media::descriptor(media)?;
@@ -278,14 +306,27 @@ impl Decode for IsolatedDecode {
                 }
                 Ok(())
             };
-            match process.decode(descriptor.as_fd(), duration_max, budget, &mut take) {
-                Ok(verdict) => {
+            let limits = (duration_max, self.config.jobs_max);
+            match process.decode(descriptor.as_fd(), limits, budget, &mut take) {
+                Ok(Verdict::Done { damaged: false }) => {
                     self.put_back(process);
-                    return match verdict {
-                        Ok(()) => Ok(pcm),
-                        Err(failure) if failure.code == ErrorCode::TranscribeTimeout => Err(expired(budget)),
-                        Err(failure) => Err(failure),
-                    };
+                    return Ok(pcm);
+                }
+                Ok(Verdict::Done { damaged: true }) => {
+                    self.retire(process);
+                    return Ok(pcm);
+                }
+                Ok(Verdict::Failed { failure, starved }) => {
+                    self.retire(process);
+                    if starved && !starved_before {
+                        starved_before = true;
+                        log::debug!("{failure}; trying once more in a new one");
+                        continue;
+                    }
+                    return Err(match failure.code {
+                        ErrorCode::TranscribeTimeout => expired(budget),
+                        _ => failure,
+                    });
                 }
                 Err(end) => {
                     let is_new = process.jobs == 1;

@@ -5,7 +5,7 @@
 //! redirect, and ends at a number of bytes and of seconds; decoding opens only formats and codecs from a list, touches no file or network
 //! but the bytes given, and ends at a number of samples.
 //!
-//! This crate never retries, reads no environment (proxy variables included), and shows no URL with its query.
+//! This crate never retries, reads no environment (proxy variables included), and shows no URL with its path or query unless told to ([`FetchConfig::urls_shown`]).
 //!
 //! ```
 //! use std::time::Duration;
@@ -33,9 +33,11 @@ mod rule;
 
 pub use decode::{DecodeConfig, FfmpegDecode};
 pub use fetch::{
-    BadFetchConfig, BadProxy, BadRoots, EgressProxy, FetchConfig, HttpFetch, Lookup, PrivateRoots, SystemLookup,
+    BadFetchConfig, BadProxy, BadRoots, EgressProxy, FetchConfig, HttpFetch, LocalFault, Lookup, PrivateRoots,
+    SystemLookup, free_bytes, open_private_dir,
 };
 pub use guard::{Denied, Guard, classify};
+pub use ipnet::Ipv6Net;
 pub use isolated::{
     Containment, DecodeChild, DecodeChildError, DecodeStats, IsolatedDecode, IsolationConfig, contain, decode_child,
 };

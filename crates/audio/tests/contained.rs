@@ -5,6 +5,7 @@ use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::net::{TcpListener, TcpStream, UdpSocket};
 use std::os::unix::net::UnixStream;
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -33,6 +34,7 @@ fn probes(port: u16, kept: &Path) -> Vec<Probe<'_>> {
             "starts a program",
             Box::new(|| Command::new("/bin/true").status().map(drop)),
         ),
+        ("becomes a program", Box::new(|| Err(Command::new("/bin/true").exec()))),
         (
             "starts a thread",
             Box::new(|| std::thread::Builder::new().spawn(|| ()).map(drop)),
@@ -54,18 +56,17 @@ fn probes(port: u16, kept: &Path) -> Vec<Probe<'_>> {
     ]
 }
 
-/// What could be done all the same, one on a line.
-fn probe(port: u16, kept: &Path) {
+/// Tries one of the probes; says what could be done all the same.
+fn probe(number: usize, port: u16, kept: &Path) {
     let mut written = File::options().write(true).open(kept).unwrap();
     let holds = stt_audio::contain().unwrap();
     let mut done = format!("{holds:?}\n");
-    for (what, probe) in probes(port, kept) {
+    if let Some((what, probe)) = probes(port, kept).into_iter().nth(number) {
         match probe() {
             Ok(()) => done.push_str(what),
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => continue,
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
             Err(error) => done.push_str(&format!("{what}: {error}")),
         }
-        done.push('\n');
     }
     // Standard output is a pipe: what is open stays usable, but for files.
     io::stdout().write_all(done.as_bytes()).unwrap();
@@ -74,26 +75,52 @@ fn probe(port: u16, kept: &Path) {
     println!("wrote a file");
 }
 
+/// Those that end the process; the others are refused.
+const FATAL: [&str; 7] = [
+    "reads a file",
+    "lists a directory",
+    "makes a file",
+    "connects",
+    "listens",
+    "sends a datagram",
+    "becomes a program",
+];
+
 fn nothing_of_it_can_be_done() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let dir = tempfile::tempdir().unwrap();
     let kept = dir.path().join("kept");
     fs::write(&kept, "").unwrap();
-    let output = Command::new(std::env::current_exe().unwrap())
-        .args([
-            "probe".into(),
-            listener.local_addr().unwrap().port().to_string().into(),
-            kept.as_os_str().to_owned(),
-        ])
-        .stdin(Stdio::null())
-        .output()
-        .unwrap();
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    // Where the kernel has neither, there is nothing to be shown, and that is no pass.
-    assert_eq!(said, "Containment { seccomp: true, landlock: true }\n", "{output:?}");
-    let status = output.status;
-    let signal = std::os::unix::process::ExitStatusExt::signal(&status);
-    assert_eq!(signal, Some(libc::SIGXFSZ), "a write to a file ends it: {status}");
+    let port = listener.local_addr().unwrap().port();
+    let names: Vec<&str> = probes(port, &kept).into_iter().map(|(what, _)| what).collect();
+    for (number, what) in names.into_iter().enumerate() {
+        let output = Command::new(std::env::current_exe().unwrap())
+            .args([
+                "probe".into(),
+                number.to_string().into(),
+                port.to_string().into(),
+                kept.as_os_str().to_owned(),
+            ])
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        let signal = std::os::unix::process::ExitStatusExt::signal(&output.status);
+        if FATAL.contains(&what) {
+            assert_eq!((said.as_str(), signal), ("", Some(libc::SIGSYS)), "{what}: {output:?}");
+            continue;
+        }
+        // Where the kernel has neither, there is nothing to be shown, and that is no pass.
+        assert!(
+            said.starts_with("Containment { seccomp: true, landlock: "),
+            "{what}: {output:?}"
+        );
+        assert!(
+            !said.contains("landlock: 0") && said.ends_with("}\n"),
+            "{what}: {output:?}"
+        );
+        assert_eq!(signal, Some(libc::SIGXFSZ), "a write to a file ends it: {output:?}");
+    }
     listener.set_nonblocking(true).unwrap();
     assert!(listener.accept().is_err(), "somebody connected");
     assert_eq!(fs::read(&kept).unwrap(), b"");
@@ -102,10 +129,10 @@ fn nothing_of_it_can_be_done() {
 
 fn main() {
     let arguments: Vec<_> = std::env::args().collect();
-    if let [_, mode, port, kept] = &arguments[..]
+    if let [_, mode, number, port, kept] = &arguments[..]
         && mode == "probe"
     {
-        return probe(port.parse().unwrap(), Path::new(kept));
+        return probe(number.parse().unwrap(), port.parse().unwrap(), Path::new(kept));
     }
     nothing_of_it_can_be_done();
     println!("a contained process could do nothing of what it tried ... ok");

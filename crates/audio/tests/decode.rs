@@ -85,7 +85,7 @@ fn lists_of_files_open_none_of_them() {
     for list in lists {
         let spilled = dir.path().join("list.bin");
         fs::write(&spilled, &list).unwrap();
-        let spilled = Fetched::Spilled(SpillFile::adopt(spilled, list.len() as u64));
+        let spilled = Fetched::Spilled(SpillFile::adopt(fs::File::open(spilled).unwrap(), list.len() as u64));
         assert_refused(decode_with(DecodeConfig::default(), &spilled), AudioUnsupportedFormat);
         assert_refused(decode(list), AudioUnsupportedFormat);
     }
@@ -96,7 +96,7 @@ fn a_file_of_ours_that_cannot_be_read_is_this_workers_trouble() {
     let dir = tempfile::tempdir().unwrap();
     let unreadable = dir.path().join("a directory, which opens but does not read");
     fs::create_dir(&unreadable).unwrap();
-    let spilled = Fetched::Spilled(SpillFile::adopt(unreadable, 100));
+    let spilled = Fetched::Spilled(SpillFile::adopt(fs::File::open(unreadable).unwrap(), 100));
     let failure = decode_with(DecodeConfig::default(), &spilled).unwrap_err();
     assert_eq!((failure.code, failure.fault), (AudioDecodeFailed, Fault::WorkerLocal));
 }
@@ -201,7 +201,7 @@ fn every_fixture_decodes_from_memory_as_from_a_file() {
     for (name, bytes) in fixtures() {
         let path: PathBuf = dir.path().join("spilled");
         fs::write(&path, &bytes).unwrap();
-        let spilled = Fetched::Spilled(SpillFile::adopt(path, bytes.len() as u64));
+        let spilled = Fetched::Spilled(SpillFile::adopt(fs::File::open(path).unwrap(), bytes.len() as u64));
         let from_file = decode_with(DecodeConfig::default(), &spilled).unwrap();
         assert_eq!(decode(bytes).unwrap(), from_file, "{name}");
         formats.push(name.rsplit('.').next().unwrap_or_default().to_owned());

@@ -3,12 +3,14 @@
 
 mod common;
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
 use std::time::Duration;
 
 use common::{LATER, answer, assert_failed, config, fetch, setup};
 use stt_audio::{FetchConfig, HttpFetch};
-use stt_core::ErrorCode::{DownloadFailed, DownloadHttpStatus};
-use stt_core::{Budget, Cancel, Fault, Fetch, Fetched, SystemClock};
+use stt_core::ErrorCode::{DownloadFailed, DownloadHttpStatus, DownloadTimeout};
+use stt_core::{Budget, Cancel, Clock as _, Fault, Fetch, Fetched, SystemClock};
 use stt_testkit::faulty::{
     FaultyServer as Server, Forbidden, body, cut, endless_headers, raw, redirect, status, too_short, unavailable,
 };
@@ -160,4 +162,103 @@ fn settings_that_cannot_work_are_refused_at_once() {
     assert_eq!(agent, r#"the user agent is no header value: "a\r\nb""#);
     let nowhere = refused(|config| config.tmp_dir = "/dev/null/stt".into());
     assert_eq!(nowhere, "no directory for long downloads at /dev/null/stt");
+}
+
+/// Sends the head and part of a body of no stated length, and resets the connection.
+#[test]
+fn a_body_of_no_stated_length_that_is_reset_is_no_whole_one() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let server = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let mut head = vec![];
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            stream.read_exact(&mut byte).unwrap();
+            head.extend(byte);
+        }
+        stream.write_all(b"HTTP/1.1 200 OK\r\n\r\nhalf of it").unwrap();
+        SystemClock.sleep(Duration::from_millis(50)); // it is read
+        rustix::net::sockopt::set_socket_linger(&stream, Some(Duration::ZERO)).unwrap();
+    });
+    let failure = assert_failed(fetch(&setup(|_| {}).fetch, &url), DownloadFailed, LATER);
+    assert!(
+        failure.story().contains("the connection broke before the end"),
+        "{}",
+        failure.story()
+    );
+    server.join().unwrap();
+}
+
+/// What this machine is short of costs no job a try.
+#[test]
+fn what_this_machine_lacks_is_no_fault_of_the_job() {
+    let run = |script: &str, test: &str| {
+        let output = std::process::Command::new("sh")
+            .args(["-c", script])
+            .args([std::env::current_exe().unwrap().as_os_str(), test.as_ref()])
+            .output()
+            .unwrap();
+        String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+    };
+    let said = run(
+        r#"SSL_CERT_FILE=/nowhere SSL_CERT_DIR=/nowhere exec "$0" --ignored --exact "$1" --nocapture"#,
+        "a_download_by_https",
+    );
+    assert!(
+        said.contains("fault: WorkerLocal") && said.contains("No CA certificates"),
+        "{said}"
+    );
+    let said = run(
+        r#"exec "$0" --ignored --exact "$1" --nocapture"#,
+        "a_download_without_descriptors",
+    );
+    assert!(said.contains("fault: WorkerLocal"), "{said}");
+}
+
+#[test]
+#[ignore = "run by another test, without root certificates"]
+fn a_download_by_https() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("https://127.0.0.1:{}/", listener.local_addr().unwrap().port());
+    println!("{:?}", fetch(&setup(|_| {}).fetch, &url));
+}
+
+#[test]
+#[ignore = "run by another test, in a process of its own"]
+fn a_download_without_descriptors() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (setup, url) = (setup(|_| {}), format!("http://{}/", listener.local_addr().unwrap()));
+    let held: Vec<std::fs::File> = {
+        let limit = rustix::process::Rlimit {
+            current: Some(64),
+            ..rustix::process::getrlimit(rustix::process::Resource::Nofile)
+        };
+        rustix::process::setrlimit(rustix::process::Resource::Nofile, limit).unwrap();
+        std::iter::from_fn(|| std::fs::File::open("/dev/null").ok()).collect()
+    };
+    let fetched = fetch(&setup.fetch, &url);
+    drop(held);
+    println!("{fetched:?}");
+}
+
+#[test]
+fn a_host_that_times_out_again_and_again_is_not_waited_for() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap(); // takes connections, and says nothing
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let setup = setup(|config| config.answer_timeout = Duration::from_millis(20));
+    for _ in 0..5 {
+        assert_failed(fetch(&setup.fetch, &url), DownloadTimeout, LATER);
+    }
+    let began = std::time::Instant::now();
+    let failure = fetch(&setup.fetch, &url).unwrap_err();
+    assert!(began.elapsed() < Duration::from_millis(15), "{:?}", began.elapsed());
+    assert_eq!(failure.code, DownloadTimeout);
+    assert!(matches!(failure.fault, Fault::Transient { after: Some(wait) } if wait > Duration::from_secs(3)));
+    let server = Server::start(vec![body(b"audio")]);
+    assert_eq!(
+        fetch(&setup.fetch, &server.url("/")).unwrap().len(),
+        5,
+        "another port is another host"
+    );
 }

@@ -84,7 +84,7 @@ fn what_is_heard_is_what_was_said() {
         let bytes = row.bytes();
         let path = dir.path().join("spilled");
         fs::write(&path, &bytes).unwrap();
-        let spilled = Fetched::Spilled(SpillFile::adopt(path, bytes.len() as u64));
+        let spilled = Fetched::Spilled(SpillFile::adopt(fs::File::open(path).unwrap(), bytes.len() as u64));
         let memory = Fetched::Memory(bytes);
 
         let heard = hear(&here, name, &memory);

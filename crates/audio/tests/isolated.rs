@@ -42,7 +42,7 @@ fn shell(script: &str) -> IsolationConfig {
 /// Says that it is ready, waits for the request, and then does as told. The words are the protocol's.
 fn ready_then(script: &str) -> IsolationConfig {
     shell(&format!(
-        "printf 'R\\001\\000\\000\\000\\003' >&0; dd bs=16 count=1 of=/dev/null 2>/dev/null; {script}"
+        "printf 'R\\002\\000\\000\\000\\001\\007' >&0; dd bs=16 count=1 of=/dev/null 2>/dev/null; {script}"
     ))
 }
 
@@ -176,7 +176,7 @@ fn one_that_talks_nonsense_is_not_believed() {
                 "a frame of no known kind",
             ),
             (
-                "printf 'R\\001\\000\\000\\000\\003' >&0; exec sleep 1000",
+                "printf 'R\\002\\000\\000\\000\\001\\007' >&0; exec sleep 1000",
                 "ready in the middle of a job",
             ),
             (
@@ -215,7 +215,7 @@ fn a_job_is_not_blamed_for_what_an_earlier_one_left() {
 
         // Good for one job, then crashes in the middle of each further one; a new one does the job.
         let marks = tempfile::tempdir().unwrap();
-        let answer = "printf 'S\\002\\000\\000\\000\\000\\100D\\000\\000\\000\\000' >&0";
+        let answer = "printf 'S\\002\\000\\000\\000\\000\\100D\\001\\000\\000\\000\\000' >&0";
         let script = format!(
             "{answer}; dd bs=16 count=1 of=/dev/null 2>/dev/null; echo >> {}/crashed; kill -SEGV $$",
             marks.path().display()
@@ -227,6 +227,46 @@ fn a_job_is_not_blamed_for_what_an_earlier_one_left() {
         assert_eq!(fs::read_to_string(marks.path().join("crashed")).unwrap().len(), 2);
         let stats = decoder.stats();
         assert_eq!((stats.started, stats.crashed), (3, 2));
+    });
+}
+
+#[test]
+fn one_whose_media_was_not_whole_does_no_further_job() {
+    leaving_nothing(|| {
+        let samples = "printf 'S\\002\\000\\000\\000\\000\\100' >&0";
+        let damaged = IsolatedDecode::new(ready_then(&format!(
+            "{samples}; printf 'D\\001\\000\\000\\000\\001' >&0; exec sleep 1000"
+        )));
+        for jobs in 1..=3 {
+            assert_eq!(decode(&damaged, &tone()).unwrap().samples, [0.5]);
+            let stats = damaged.stats();
+            assert_eq!((stats.started, stats.retired), (jobs, jobs));
+        }
+
+        // A failure, code 3, for want of memory.
+        let starved = "printf 'F\\004\\000\\000\\000\\003\\002\\000\\000' >&0; exec sleep 1000";
+        let starved = IsolatedDecode::new(ready_then(starved));
+        assert_failed(decode(&starved, &tone()), AudioDecodeFailed, Fault::Permanent, "");
+        assert_eq!(starved.stats().started, 2, "another may have had the memory");
+
+        let violent = IsolatedDecode::new(ready_then("kill -SYS $$"));
+        assert_failed(decode(&violent, &tone()), AudioDecodeFailed, Fault::Permanent, "SIGSYS");
+        let stats = violent.stats();
+        assert_eq!((stats.violated, stats.crashed), (1, 0));
+    });
+}
+
+#[test]
+fn whether_one_can_be_started_is_seen_before_the_first_job() {
+    leaving_nothing(|| {
+        let decoder = IsolatedDecode::new(real());
+        let holds = decoder.check().unwrap();
+        assert!(holds.seccomp && holds.landlock > 0, "{holds:?}");
+        decode(&decoder, &tone()).unwrap();
+        assert_eq!(decoder.stats().started, 1, "it does the first job");
+        let mut nowhere = real();
+        nowhere.child.program = "/nowhere/at/all".into();
+        assert!(IsolatedDecode::new(nowhere).check().is_err());
     });
 }
 
@@ -283,14 +323,12 @@ fn what_is_refused_is_refused_in_the_same_words() {
         config.decode.duration_max = Duration::from_millis(999);
         let result = decode(&IsolatedDecode::new(config), &tone());
         assert_failed(result, AudioTooLong, Fault::Permanent, "longer than 999ms");
-        let gone = Fetched::Spilled(SpillFile::adopt("/nowhere/at/all".into(), 5));
-        assert_failed(
-            decode(&decoder, &gone),
-            AudioDecodeFailed,
-            Fault::Transient { after: None },
-            "cannot be read",
+        let stats = decoder.stats();
+        assert_eq!(
+            (stats.started, stats.retired),
+            (3, 3),
+            "media that fails meets no other job's: {stats:?}"
         );
-        assert_eq!(decoder.stats().started, 1, "a refusal costs no process");
     });
 }
 
@@ -303,7 +341,7 @@ fn every_fixture_sounds_as_it_does_in_process() {
         for (name, bytes) in fixtures() {
             let path = dir.path().join(&name);
             fs::write(&path, &bytes).unwrap();
-            let spilled = Fetched::Spilled(SpillFile::adopt(path, bytes.len() as u64));
+            let spilled = Fetched::Spilled(SpillFile::adopt(fs::File::open(path).unwrap(), bytes.len() as u64));
             let media = Fetched::Memory(bytes);
             let here = in_process(&media).unwrap();
             assert_eq!(decode(&decoder, &media).unwrap(), here, "{name}");

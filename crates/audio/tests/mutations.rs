@@ -107,7 +107,7 @@ fn job(number: u64, mutant: &Mutant, dir: &Path) -> (Fetched, Duration) {
     let media = if number.is_multiple_of(16) {
         let path = dir.join(number.to_string());
         fs::write(&path, &bytes).unwrap();
-        Fetched::Spilled(SpillFile::adopt(path, bytes.len() as u64))
+        Fetched::Spilled(SpillFile::adopt(fs::File::open(path).unwrap(), bytes.len() as u64))
     } else {
         Fetched::Memory(bytes)
     };
@@ -204,6 +204,8 @@ fn damaged_media_fails_alone_in_time_and_within_its_memory() {
         done.store(true, Ordering::Relaxed);
     });
 
+    // One whose last file was damaged is gone; one that is good for more is to be seen.
+    decoder.check().unwrap();
     let idle = children();
     let mut tally = tally.into_inner().unwrap();
     idle.iter().for_each(|child| tally.see(*child));

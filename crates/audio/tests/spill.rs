@@ -4,12 +4,14 @@
 mod common;
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
-use std::time::Duration;
+use std::io::{Read as _, Write as _};
+use std::os::unix::fs::MetadataExt as _;
+use std::sync::Mutex;
+use std::time::{Duration, Instant, SystemTime};
 
 use common::{Change, LATER, assert_failed, fetch, setup};
 use stt_core::ErrorCode::{AudioTooLarge, DownloadFailed, DownloadTimeout};
-use stt_core::{Fault, Fetched};
+use stt_core::{Budget, Cancel, Clock, Fault, Fetch as _, Fetched};
 use stt_testkit::faulty::{FaultyServer as Server, Reply, body, endless_body, too_short};
 use tempfile::TempDir;
 
@@ -23,20 +25,23 @@ fn long_bodies_go_to_a_private_file_that_goes_with_them() {
         panic!("{media:?}")
     };
     assert_eq!(media.len(), 300_000);
-    assert_eq!(fs::read(file.path()).unwrap(), long);
-    let mode = |path: &std::path::Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
-    let (path, private) = (file.path().to_owned(), file.path().parent().unwrap().to_owned());
-    assert_eq!((mode(&path), mode(&private)), (0o600, 0o700));
-    assert_eq!(private.parent(), Some(setup.dir.path()));
-    let other = fetch(&setup.fetch, &server.url("/other")).unwrap();
-    let Fetched::Spilled(other_file) = &other else {
-        panic!("{other:?}")
-    };
-    assert_ne!(other_file.path().parent(), Some(private.as_path()));
-    drop(media);
-    assert!(!private.exists() && other_file.path().exists());
-    drop(other);
     assert_empty(&setup.dir);
+    for _ in 0..2 {
+        let mut read = vec![];
+        let mut opened = file.open().unwrap();
+        opened.read_to_end(&mut read).unwrap();
+        assert_eq!(read, long);
+        assert!(opened.write_all(b"other").is_err(), "for reading only");
+    }
+    let found = file.open().unwrap().metadata().unwrap();
+    assert_eq!((found.mode() & 0o777, found.nlink()), (0o600, 0));
+    assert!(
+        found.blocks() * 512 < 400_000,
+        "what was reserved beyond it is given back"
+    );
+    let other = fetch(&setup.fetch, &server.url("/other")).unwrap();
+    drop(media);
+    assert!(matches!(&other, Fetched::Spilled(file) if file.open().unwrap().metadata().unwrap().len() == 300_000));
 
     let short = fetch(&setup.fetch, &server.url("/short")).unwrap();
     assert!(matches!(short, Fetched::Memory(_)), "{short:?}");
@@ -103,6 +108,60 @@ fn a_full_disk_is_this_workers_trouble() {
     ] {
         assert!(said.contains(part), "{part}: {said}");
     }
+}
+
+/// A clock that only the test moves.
+struct Moved {
+    start: Instant,
+    by: Mutex<Duration>,
+}
+
+impl Clock for Moved {
+    fn now(&self) -> Instant {
+        self.start + *self.by.lock().unwrap()
+    }
+
+    fn wall(&self) -> SystemTime {
+        SystemTime::UNIX_EPOCH
+    }
+
+    fn sleep(&self, _: Duration) {}
+}
+
+#[test]
+fn a_download_that_does_not_fit_is_not_downloaded_every_second() {
+    let long = [7; 5000];
+    let server = Server::start(vec![body(&long), body(&long)]);
+    let setup = setup(|config| {
+        config.memory_max = 1000;
+        config.bytes_max = 5000;
+    });
+    // Nobody can put a file into what is no directory.
+    let path = setup.dir.path().to_owned();
+    fs::remove_dir(&path).unwrap();
+    fs::write(&path, "in the way").unwrap();
+    let clock = Moved {
+        start: Instant::now(),
+        by: Mutex::default(),
+    };
+    let cancel = Cancel::default();
+    let fetch_at = |second: u64| {
+        *clock.by.lock().unwrap() = Duration::from_secs(second);
+        let budget = Budget::new(&clock, &cancel, Duration::from_secs(30));
+        setup.fetch.fetch(&server.url("/").parse().unwrap(), &budget)
+    };
+    for second in 0..60 {
+        assert_failed(fetch_at(second), DownloadFailed, Fault::WorkerLocal);
+    }
+    fs::remove_file(&path).unwrap();
+    let mut tries = (60..180).map(&fetch_at);
+    let found = tries.find(|fetched| !matches!(fetched, Err(failure) if failure.fault == Fault::WorkerLocal));
+    assert_eq!(found.unwrap().unwrap().len(), 5000);
+    assert_eq!(
+        server.requests().len(),
+        2,
+        "whether there is room is seen without a download"
+    );
 }
 
 #[test]

@@ -97,7 +97,7 @@ fn ports_other_than_those_for_media_are_not_dialled() {
         let why = format!("port {port} is not one that audio is fetched from");
         assert_eq!(
             failure.story(),
-            format!("http://media.example:{port}/ must not be reached: {why}")
+            format!("http://media.example:{port} must not be reached: {why}")
         );
     }
 }
@@ -120,7 +120,10 @@ fn a_redirect_gets_no_further_than_a_url_would() {
     for target in targets {
         let server = Server::start(vec![redirect(&target)]);
         let fetcher = strict(|config| {
-            config.allow = vec!["localhost".parse().unwrap()];
+            config.allow = vec![
+                "localhost=127.0.0.0/8".parse().unwrap(),
+                "localhost=::1".parse().unwrap(),
+            ];
             config.ports.push(port);
         });
         let refused = fetch(&fetcher, &format!("http://localhost:{}/", server.address.port()));
@@ -159,7 +162,7 @@ fn what_the_operator_closed_is_not_reached_although_it_is_open() {
         let forbidden = Forbidden::start();
         let dir = tempdir().unwrap();
         let mut config = config(dir.path());
-        config.allow.push("media.internal".parse().unwrap());
+        config.allow.push("media.internal=127.0.0.1".parse().unwrap());
         config.deny = vec![rule.parse().unwrap()];
         let names = Names::knowing([("media.internal", &[&["127.0.0.1"]])]);
         let fetcher = HttpFetch::with_lookup(config, names).unwrap();
@@ -176,7 +179,7 @@ fn what_the_operator_closed_is_not_reached_although_it_is_open() {
 
 #[test]
 fn what_the_operator_names_is_reached_at_any_port() {
-    for rule in ["127.0.0.1", "127.0.0.0/8", "media.internal"] {
+    for rule in ["127.0.0.1", "127.0.0.0/8", "media.internal=127.0.0.0/8"] {
         let server = Server::start(vec![body(b"audio")]);
         let dir = tempdir().unwrap();
         let mut config = config(dir.path());

@@ -3,6 +3,7 @@
 
 mod common;
 
+use std::io::Write as _;
 use std::sync::Arc;
 
 use common::{LATER, assert_failed, config, fetch};
@@ -13,7 +14,7 @@ use rustls::{ServerConfig, ServerConnection, Stream};
 use stt_audio::{BadRoots, FetchConfig, HttpFetch, PrivateRoots};
 use stt_core::ErrorCode::DownloadFailed;
 use stt_core::{Failure, Fault, Fetched};
-use stt_testkit::faulty::{FaultyServer, Reply, asked_first, body, redirect, too_short, tunnel};
+use stt_testkit::faulty::{FaultyServer, Reply, asked_first, body, raw, redirect, too_short, tunnel};
 use tempfile::tempdir;
 
 struct Authority(CertifiedIssuer<'static, KeyPair>);
@@ -169,4 +170,30 @@ fn a_bundle_of_authorities_is_read_whole() {
     let damaged = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
     let refused = PrivateRoots::from_pem(format!("{bundle}{damaged}").as_bytes()).unwrap_err();
     assert_eq!(refused, BadRoots::Certificate(3));
+}
+
+/// Anyone between can end TCP; only the server can end TLS.
+#[test]
+fn a_body_that_ends_without_the_end_of_tls_is_no_whole_one() {
+    let authority = Authority::new();
+    let server = authority.server("127.0.0.1", |_| {});
+    let head = "HTTP/1.1 200 OK\r\n\r\n";
+    for (ends_tls, whole) in [(true, true), (false, false)] {
+        let mut connection = ServerConnection::new(Arc::clone(&server)).unwrap();
+        let reply: Reply = Box::new(move |mut stream| {
+            asked_first(raw(format!("{head}half of it")))(&mut Stream::new(&mut connection, &mut stream));
+            if ends_tls {
+                connection.send_close_notify();
+                let _ = Stream::new(&mut connection, &mut stream).flush();
+            }
+        });
+        let listening = FaultyServer::start_unasked(vec![reply]);
+        let url = format!("https://{}/", listening.address);
+        let fetched = fetch_trusting(Some(authority.roots()), &url);
+        if whole {
+            assert!(matches!(fetched.unwrap(), Fetched::Memory(bytes) if bytes == b"half of it"));
+        } else {
+            assert_failed(fetched, DownloadFailed, LATER);
+        }
+    }
 }

@@ -1,6 +1,8 @@
 //! Audio, encoded and decoded.
 
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::io;
+use std::os::fd::AsRawFd as _;
 use std::time::Duration;
 
 /// What a download brought: bounded bytes, in memory or in a private file.
@@ -29,45 +31,26 @@ impl Fetched {
     }
 }
 
-/// A file that is removed when this value goes, and its directory with it where that is the file's own.
+/// A file without a name, which is gone when this value and whatever else holds it open are, however the process ends.
 #[derive(Debug)]
 pub struct SpillFile {
-    path: PathBuf,
-    dir: Option<PathBuf>,
+    file: File,
     len: u64,
 }
 
 impl SpillFile {
     /// Takes charge of a file of `len` bytes.
     #[must_use]
-    pub fn adopt(path: PathBuf, len: u64) -> Self {
-        Self { path, dir: None, len }
+    pub fn adopt(file: File, len: u64) -> Self {
+        Self { file, len }
     }
 
-    /// Takes charge of a directory that holds nothing but a file called `name`, of `len` bytes.
-    #[must_use]
-    pub fn adopt_dir(dir: PathBuf, name: &str, len: u64) -> Self {
-        Self {
-            path: dir.join(name),
-            dir: Some(dir),
-            len,
-        }
-    }
-
-    /// Where it is.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-}
-
-impl Drop for SpillFile {
-    fn drop(&mut self) {
-        // Nothing better can be done here; what stays is swept at the next start.
-        let _ = std::fs::remove_file(&self.path);
-        if let Some(dir) = &self.dir {
-            let _ = std::fs::remove_dir_all(dir);
-        }
+    /// The file once more: for reading only, from its beginning. No path leads to it, so nothing can be put in its place.
+    ///
+    /// # Errors
+    /// When the system refuses, for want of descriptors say.
+    pub fn open(&self) -> io::Result<File> {
+        File::open(format!("/proc/self/fd/{}", self.file.as_raw_fd()))
     }
 }
 

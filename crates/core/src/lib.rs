@@ -52,4 +52,4 @@ pub use transcript::{Segment, Transcript, Word};
 pub use twins::{JobKey, Twin, Twins};
 
 /// Of the wire, what implementors of the seams and users of the values name.
-pub use stt_schema::{AudioUrl, DetailLevel, ErrorCode, FailureStage, Language};
+pub use stt_schema::{AudioUrl, DetailLevel, ErrorCode, FailureStage, Language, UrlParts, is_hidden};

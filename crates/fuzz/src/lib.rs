@@ -5,4 +5,5 @@
 
 pub mod decode;
 pub mod job;
+pub mod ports;
 pub mod url_guard;

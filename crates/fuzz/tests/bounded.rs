@@ -116,6 +116,11 @@ fn the_guard_keeps_what_is_promised() {
     run(stt_fuzz::url_guard::check, "url_guard", None, 5_000);
 }
 
+#[test]
+fn requests_keep_what_is_promised() {
+    run(stt_fuzz::ports::check, "ports", None, 10_000);
+}
+
 /// Its mutants, where a crash would end only a process: `crates/audio/tests/mutations.rs`.
 #[test]
 fn the_decoder_keeps_what_is_promised() {

@@ -87,8 +87,12 @@ impl Worker {
                 Action::PublishAgain => hands.publish(&mut outcome, &mut sent),
                 Action::Hold(wait, failure) => {
                     hands.story.held(&failure);
-                    self.status
-                        .blocked(self.number, self.parts.clock.now(), failure.story());
+                    // Anyone may read it; what Kafka says holds nothing of the job.
+                    let why = match failure.code {
+                        stt_core::ErrorCode::PublishFailed => failure.story(),
+                        code => code.to_string(),
+                    };
+                    self.status.blocked(self.number, self.parts.clock.now(), why);
                     hands.hold(wait)
                 }
                 Action::Settle => {

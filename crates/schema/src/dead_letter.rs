@@ -6,10 +6,12 @@ use serde::de::Error as _;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use crate::portable::is_portable;
+use crate::text::escaped;
 use crate::{ErrorCode, FailureStage, Timestamp};
 
 /// A job that failed for good, on `stt.jobs.dlq`. The keys, their order and their types are fixed; the payload is there
-/// as `job`, or as `originalB64` when `job` cannot hold it.
+/// as `job`, or as `originalB64` when it is no JSON, or JSON that readers might refuse or understand differently.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DeadLetter {
     /// Topic of the record in which the job first came.
@@ -139,9 +141,10 @@ impl DeadLetter {
     }
 }
 
-/// Whether a payload stands for itself as the value of `job`: it is JSON, and not the `null` that says it is none.
+/// Whether a payload stands for itself as the value of `job`: it is JSON that every reader of the letter understands, and not
+/// the `null` that says it is none. A stranger's payload must not keep others from reading the letter.
 fn job_can_hold(payload: &[u8]) -> bool {
-    serde_json::from_slice::<&RawValue>(payload).is_ok_and(|value| value.get() != "null")
+    payload.trim_ascii() != b"null" && is_portable(payload)
 }
 
 /// A value within a letter, together with the white space around it.
@@ -155,7 +158,7 @@ fn with_margins<'a>(value: &str, letter: &'a [u8]) -> &'a [u8] {
 }
 
 fn json(part: &impl Serialize) -> Vec<u8> {
-    serde_json::to_vec(part).expect("it has string keys and plain values")
+    escaped(serde_json::to_vec(part).expect("it has string keys and plain values"))
 }
 
 #[cfg(test)]
@@ -207,17 +210,21 @@ mod tests {
     fn every_payload_comes_back_as_it_went_in() {
         let deep = [b"{\"x\":".repeat(200), b"1".to_vec(), b"}".repeat(200)].concat();
         for (payload, in_job) in [
-            (&b"{ \"jobId\" :\t\"a\",\n \"n\": 1.50e3, \"jobId\": 2 }"[..], true),
+            (&b"{ \"jobId\" :\t\"a\",\n \"n\": 1.50e3, \"taskId\": 2 }"[..], true),
+            (b"{ \"jobId\": \"a\", \"jobId\": 2 }", false),
             (b" \t{\"jobId\":\"a\"}\r\n\n", true),
-            (b"{\"b\":1,\"a\":{\"b\":1,\"a\":2,\"a\":3}}", true),
-            (br#"{"t":"\u0930\u0935\/\ud83d\ude00 \ud800","job":"\"job\":1,"}"#, true),
+            (b"{\"b\":1,\"a\":{\"b\":1,\"a\":2}}", true),
+            (b"{\"b\":1,\"a\":{\"b\":1,\"a\":2,\"a\":3}}", false),
+            (br#"{"t":"\u0930\u0935\/\ud83d\ude00","job":"\"job\":1,"}"#, true),
+            (br#"{"t":"\ud800"}"#, false),
             ("{\"t\":\"\u{930}\u{935} \u{2028}\"}\n".as_bytes(), true),
             (
-                b"[123456789012345678901234567890,-0,-0.0,1E+4000,0.10000000000000000000001]",
+                b"[123456789012345678901234567890,-0,-0.0,1E+40,0.10000000000000000000001]",
                 true,
             ),
+            (b"[1E+4000]", false),
             (b"\n7\n", true),
-            (&deep, true),
+            (&deep, false),
             (b"null", false),
             (b" null\n", false),
             (b"", false),
@@ -238,6 +245,15 @@ mod tests {
         }
         let tombstone = letter(None);
         assert_eq!(DeadLetter::parse(&tombstone.to_json()).unwrap(), tombstone);
+    }
+
+    #[test]
+    fn no_message_changes_how_a_letter_is_shown() {
+        let mut letter = letter(None);
+        letter.error_message = "no \u{202e}gpj.exe\u{2028}".into();
+        let json = String::from_utf8(letter.to_json()).unwrap();
+        assert!(json.contains("no \\u202egpj.exe\\u2028"), "{json}");
+        assert_eq!(DeadLetter::parse(json.as_bytes()).unwrap(), letter);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use serde::Deserialize;
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::{AudioUrl, ErrorCode, Language, Timestamp};
+use crate::{AudioUrl, ErrorCode, Language, Timestamp, is_hidden};
 
 /// A valid job. Made only by [`Job::parse`]; unknown keys in the message are tolerated.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,7 +35,8 @@ pub struct JobError {
     pub salvaged: Salvaged,
 }
 
-/// The identity fields of a message that is no valid job, each where it is a string.
+/// The identity fields of a message that is no valid job, each where it is a string of 1 to 128 bytes without characters that
+/// change how a line is shown ([`is_hidden`]).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Salvaged {
     /// `jobId`, valid or not.
@@ -185,7 +186,7 @@ fn correlation(text: &str) -> Result<String, Problem> {
 
 fn salvage(value: Option<&Value>) -> Option<String> {
     let text = value?.as_str()?;
-    (!text.is_empty() && text.len() <= ID_BYTES_MAX && !text.chars().any(char::is_control)).then(|| text.to_owned())
+    (!text.is_empty() && text.len() <= ID_BYTES_MAX && !text.contains(is_hidden)).then(|| text.to_owned())
 }
 
 #[cfg(test)]
@@ -291,6 +292,24 @@ mod tests {
             let error = Job::parse(payload.as_bytes()).unwrap_err();
             assert_eq!(error.code, ErrorCode::InvalidJob, "{payload}");
             assert_eq!(error.reason, "not a job: no JSON object", "{payload}");
+        }
+    }
+
+    #[test]
+    fn an_identity_that_would_not_be_shown_as_it_is_is_not_salvaged() {
+        for id in ["a\u{202e}b", "a\u{2028}b", "a\nb", ""] {
+            let error = with(|job| drop(job.insert("jobId".into(), id.into()))).unwrap_err();
+            assert_eq!(error.salvaged.job_id, None, "{id:?}");
+        }
+    }
+
+    #[test]
+    fn a_url_in_another_field_is_not_quoted() {
+        for key in ["createdAt", "languageHint", "jobId", "taskId", "correlationId"] {
+            let url = "https://h/bot1:s3cret/a";
+            let error = with(|job| drop(job.insert(key.into(), url.into()))).err();
+            let reason = error.map(|error| error.reason).unwrap_or_default();
+            assert!(!reason.contains("s3cret"), "{reason}");
         }
     }
 

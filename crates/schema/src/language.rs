@@ -8,7 +8,7 @@ pub struct Language(&'static str);
 
 /// The tag names no language that Whisper knows.
 #[derive(Debug, thiserror::Error)]
-#[error("{tag:?} names no language that Whisper knows")]
+#[error("{} names no language that Whisper knows", crate::text::quoted(.tag))]
 pub struct UnknownLanguage {
     tag: String,
 }

@@ -9,7 +9,7 @@
 //!   "audioUrl": "https://media.example/note.ogg?token=secret", "languageHint": "mr-IN",
 //!   "createdAt": "2026-01-02T03:04:05Z", "correlationId": "7d8a3c1e-5a52-4a3c-9c0a-0d7f2a6a1b03" }"#)?;
 //! assert_eq!(job.language_hint.unwrap().code(), "mr");
-//! assert_eq!(job.audio_url.to_string(), "https://media.example/note.ogg"); // shown without its query
+//! assert_eq!(job.audio_url.to_string(), "https://media.example"); // shown without path and query
 //! # Ok::<(), stt_schema::JobError>(())
 //! ```
 
@@ -18,7 +18,9 @@ mod dead_letter;
 mod detail;
 mod job;
 mod language;
+mod portable;
 mod result;
+mod text;
 mod timestamp;
 mod url;
 
@@ -28,8 +30,9 @@ pub use detail::{Detail, DetailLevel, DetailSegment, DetailWord};
 pub use job::{Job, JobError, Salvaged};
 pub use language::{Language, UnknownLanguage};
 pub use result::{Engine, JobResult, Status};
+pub use text::is_hidden;
 pub use timestamp::{BadTimestamp, Timestamp};
-pub use url::{AudioUrl, BadUrl};
+pub use url::{AudioUrl, BadUrl, BadUrlParts, UrlParts};
 
 /// Name of the Kafka header that counts the tries of a job, from 1, as decimal text.
 pub const ATTEMPT_HEADER: &str = "attempt";

@@ -13,7 +13,7 @@ pub struct Timestamp(OffsetDateTime);
 
 /// The text is not an ISO-8601 date and time.
 #[derive(Debug, thiserror::Error)]
-#[error("{text:?} is not an ISO-8601 date and time")]
+#[error("{} is not an ISO-8601 date and time", crate::text::quoted(.text))]
 pub struct BadTimestamp {
     text: String,
 }

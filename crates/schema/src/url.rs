@@ -2,10 +2,41 @@
 
 use http::Uri;
 
-/// An http or https URL without credentials. `Display` and `Debug` leave out the query, where signed URLs keep their
-/// secrets; [`AudioUrl::expose`] gives the whole.
+/// An http or https URL without credentials. `Display` and `Debug` show scheme, host and port only: links keep secrets in their
+/// query (S3, GCS) and in their path (Telegram's bot tokens, share links). [`AudioUrl::shown`] shows more or less,
+/// [`AudioUrl::expose`] the whole.
 #[derive(Clone, PartialEq, Eq)]
 pub struct AudioUrl(Uri);
+
+/// How much of a URL people see: in logs, and in the messages of failures, which go into results and dead letters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum UrlParts {
+    /// Scheme, host and port.
+    #[default]
+    Host,
+    /// The path as well, with all but printable ASCII as `%XX`. Never the query.
+    Path,
+    /// Nothing.
+    None,
+}
+
+/// A text is none of `host`, `path` and `none`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("neither host, nor path, nor none")]
+pub struct BadUrlParts;
+
+impl std::str::FromStr for UrlParts {
+    type Err = BadUrlParts;
+
+    fn from_str(text: &str) -> Result<Self, BadUrlParts> {
+        match text {
+            "host" => Ok(Self::Host),
+            "path" => Ok(Self::Path),
+            "none" => Ok(Self::None),
+            _ => Err(BadUrlParts),
+        }
+    }
+}
 
 /// Why a text is no [`AudioUrl`]. Never quotes the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -32,6 +63,17 @@ impl AudioUrl {
     #[must_use]
     pub fn expose(&self) -> &Uri {
         &self.0
+    }
+
+    /// These parts of it, for people.
+    pub fn shown(&self, parts: UrlParts) -> impl std::fmt::Display {
+        let scheme = self.0.scheme_str().unwrap_or_default();
+        let authority = self.0.authority().map_or("", |authority| authority.as_str());
+        match parts {
+            UrlParts::Host => format!("{scheme}://{authority}"),
+            UrlParts::Path => format!("{scheme}://{authority}{}", printable(self.0.path())),
+            UrlParts::None => "a URL".to_owned(),
+        }
     }
 
     /// The host as written.
@@ -85,10 +127,18 @@ impl std::str::FromStr for AudioUrl {
 
 impl std::fmt::Display for AudioUrl {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let scheme = self.0.scheme_str().unwrap_or_default();
-        let authority = self.0.authority().map_or("", |authority| authority.as_str());
-        write!(f, "{scheme}://{authority}{}", self.0.path())
+        self.shown(UrlParts::default()).fmt(f)
     }
+}
+
+fn printable(path: &str) -> String {
+    path.bytes().fold(String::with_capacity(path.len()), |mut text, byte| {
+        match byte {
+            b'!'..=b'~' => text.push(char::from(byte)),
+            other => text.push_str(&format!("%{other:02X}")),
+        }
+        text
+    })
 }
 
 impl std::fmt::Debug for AudioUrl {
@@ -127,12 +177,19 @@ mod tests {
 
     #[test]
     fn shows_itself_without_secrets() {
-        let url: AudioUrl = "https://Media.example:8443/a/b.ogg?X-Signature=secret#t=3"
+        let url: AudioUrl = "https://Media.example:8443/bot1:s3cret/\u{202e}b.ogg?X-Signature=s3cret#t=s3cret"
             .parse()
             .unwrap();
         assert_eq!((url.host(), url.port(), url.is_https()), ("Media.example", 8443, true));
-        assert_eq!(url.to_string(), "https://Media.example:8443/a/b.ogg");
-        assert!(!format!("{url:?}").contains("secret"));
-        assert!(url.expose().to_string().contains("X-Signature=secret"));
+        assert_eq!(url.to_string(), "https://Media.example:8443");
+        assert_eq!(format!("{url:?}"), "AudioUrl(https://Media.example:8443)");
+        for (parts, shown) in [
+            ("host", "https://Media.example:8443"),
+            ("path", "https://Media.example:8443/bot1:s3cret/%E2%80%AEb.ogg"),
+            ("none", "a URL"),
+        ] {
+            assert_eq!(url.shown(parts.parse().unwrap()).to_string(), shown);
+        }
+        assert!(url.expose().to_string().contains("X-Signature=s3cret"));
     }
 }

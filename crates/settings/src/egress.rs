@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use stt_schema::UrlParts;
+
 use crate::read::Reader;
 
 /// Where audio may come from, and how it is reached. What the rules and URLs mean is for `stt-audio` to check.
@@ -14,10 +16,14 @@ pub struct EgressSettings {
     pub deny: Vec<String>,
     /// `AUDIO_URL_PORTS`.
     pub ports: Vec<u16>,
+    /// `AUDIO_NAT64_PREFIX`, one prefix each.
+    pub nat64_prefixes: Vec<String>,
     /// `EGRESS_PROXY`, which may hold a password.
     pub proxy: Option<String>,
     /// `AUDIO_CA_FILE`.
     pub ca_file: Option<PathBuf>,
+    /// `URL_IN_LOGS`.
+    pub urls_shown: UrlParts,
 }
 
 impl EgressSettings {
@@ -26,8 +32,10 @@ impl EgressSettings {
             allow: read.list("AUDIO_URL_ALLOW"),
             deny: read.list("AUDIO_URL_DENY"),
             ports: read.ports("AUDIO_URL_PORTS"),
+            nat64_prefixes: read.list("AUDIO_NAT64_PREFIX"),
             proxy: read.optional("EGRESS_PROXY"),
             ca_file: read.optional("AUDIO_CA_FILE").map(PathBuf::from),
+            urls_shown: read.url_parts("URL_IN_LOGS"),
         }
     }
 }
@@ -38,8 +46,10 @@ impl fmt::Debug for EgressSettings {
             .field("allow", &self.allow)
             .field("deny", &self.deny)
             .field("ports", &self.ports)
+            .field("nat64_prefixes", &self.nat64_prefixes)
             .field("has_proxy", &self.proxy.is_some())
             .field("ca_file", &self.ca_file)
+            .field("urls_shown", &self.urls_shown)
             .finish()
     }
 }
@@ -72,6 +82,7 @@ mod tests {
         let settings = read(&[("AUDIO_URL_ALLOW", " , "), ("AUDIO_URL_DENY", "")]).unwrap();
         assert_eq!(settings, read(&[]).unwrap());
         assert_eq!((settings.allow.len(), settings.deny.len()), (0, 0));
+        assert_eq!(settings.urls_shown, UrlParts::Host);
         assert_eq!((settings.ports.as_slice(), settings.proxy), (&[80, 443][..], None));
     }
 

@@ -74,7 +74,7 @@ pub(crate) fn shown(variable: &str, value: &str) -> String {
 }
 
 fn escaped(char: char) -> impl Iterator<Item = char> {
-    let (plain, escape) = if char.is_control() {
+    let (plain, escape) = if stt_schema::is_hidden(char) {
         (None, Some(char.escape_default()))
     } else {
         (Some(char), None)

@@ -1,9 +1,10 @@
 //! Reading by the table.
 
+use std::net::IpAddr;
 use std::str::FromStr;
 use std::time::Duration;
 
-use stt_schema::Language;
+use stt_schema::{Language, UrlParts};
 
 use crate::variable::row;
 use crate::{Environment, Problem, Problems, rule};
@@ -74,6 +75,14 @@ impl<'a> Reader<'a> {
 
     pub(crate) fn ports(&mut self, name: &str) -> Vec<u16> {
         rule::items(&self.text(name)).map(parsed).collect()
+    }
+
+    pub(crate) fn address(&mut self, name: &str) -> Option<IpAddr> {
+        self.optional(name).map(|text| parsed(&text))
+    }
+
+    pub(crate) fn url_parts(&mut self, name: &str) -> UrlParts {
+        parsed(&self.text(name))
     }
 
     /// Each once, in the order given.

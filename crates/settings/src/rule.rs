@@ -62,6 +62,8 @@ pub enum Rule {
     Switch,
     /// An http or https URL.
     HttpUrl,
+    /// An IP address.
+    Address,
 }
 
 impl Rule {
@@ -93,6 +95,7 @@ impl Rule {
             Self::Languages => items(value).all(|tag| Language::from_tag(tag).is_ok()),
             Self::Switch => switch(value).is_some(),
             Self::HttpUrl => is_http_url(value),
+            Self::Address => value.parse::<std::net::IpAddr>().is_ok(),
         }
     }
 }
@@ -117,6 +120,7 @@ impl fmt::Display for Rule {
             Self::Languages => f.write_str("Whisper's language codes or BCP-47 tags, separated by commas"),
             Self::Switch => f.write_str("1, true, yes, on, 0, false, no or off"),
             Self::HttpUrl => f.write_str("an http or https URL"),
+            Self::Address => f.write_str("an IP address"),
         }
     }
 }
@@ -185,7 +189,12 @@ mod tests {
             max: 2.0,
             count_max: 3,
         };
-        let cases: [(Rule, &[&str], &[&str]); 13] = [
+        let cases: [(Rule, &[&str], &[&str]); 14] = [
+            (
+                Rule::Address,
+                &["127.0.0.1", "::", "fd00::1"],
+                &["localhost", "127.1", "[::1]", "127.0.0.1:80", "*"],
+            ),
             (Rule::Text, &["small", "/models/मराठी"], &["a\0b", "a\nb", "a\u{fffd}"]),
             (
                 Rule::Brokers,

@@ -1,6 +1,7 @@
 //! Everything that the worker is told.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -58,8 +59,12 @@ pub struct WorkerSettings {
     pub audio_bytes_max: u64,
     /// `MAX_AUDIO_DURATION_SEC`.
     pub audio_duration_max: Duration,
-    /// `DECODE_ISOLATION` is `process`.
+    /// `DECODE_ISOLATION` is `process` or `require`.
     pub decode_isolated: bool,
+    /// It is `require`.
+    pub decode_isolation_required: bool,
+    /// `DECODE_MEMORY_BYTES`.
+    pub decode_memory_bytes: u64,
     /// `DECODE_JOBS_MAX`.
     pub decode_jobs_max: u32,
     /// `MAX_ATTEMPTS`.
@@ -78,8 +83,12 @@ pub struct WorkerSettings {
     pub queue_max: usize,
     /// `METRICS_PORT`; 0 is a free one.
     pub metrics_port: u16,
+    /// `METRICS_HOST`; `None` is all interfaces.
+    pub metrics_host: Option<IpAddr>,
     /// `HEALTH_PORT`; 0 is a free one.
     pub health_port: u16,
+    /// `HEALTH_HOST`; `None` is all interfaces.
+    pub health_host: Option<IpAddr>,
     /// `OTEL_EXPORTER_OTLP_ENDPOINT`.
     pub otlp_endpoint: Option<String>,
     /// `TMP_DIR`.
@@ -134,7 +143,9 @@ impl WorkerSettings {
             transcribe_timeout: read.seconds("TRANSCRIBE_TIMEOUT"),
             audio_bytes_max: read.whole("MAX_AUDIO_BYTES"),
             audio_duration_max: read.seconds("MAX_AUDIO_DURATION_SEC"),
-            decode_isolated: read.text("DECODE_ISOLATION") == "process",
+            decode_isolated: read.text("DECODE_ISOLATION") != "none",
+            decode_isolation_required: read.text("DECODE_ISOLATION") == "require",
+            decode_memory_bytes: read.whole("DECODE_MEMORY_BYTES"),
             decode_jobs_max: read.whole("DECODE_JOBS_MAX"),
             attempts_max: read.whole("MAX_ATTEMPTS"),
             backoff_base: read.millis("RETRY_BACKOFF_BASE_MS"),
@@ -144,7 +155,9 @@ impl WorkerSettings {
             concurrency: read.whole("WORKER_CONCURRENCY"),
             queue_max: read.whole("WORKER_QUEUE_MAX"),
             metrics_port: read.whole("METRICS_PORT"),
+            metrics_host: read.address("METRICS_HOST"),
             health_port: read.whole("HEALTH_PORT"),
+            health_host: read.address("HEALTH_HOST"),
             otlp_endpoint: read.optional("OTEL_EXPORTER_OTLP_ENDPOINT"),
             tmp_dir: read.text("TMP_DIR").into(),
             egress: EgressSettings::read_with(read),
@@ -245,7 +258,8 @@ mod tests {
         assert_eq!(settings.shutdown_grace, Duration::from_secs(25));
         assert_eq!(settings.hub.cache_dir, PathBuf::from("/home/me/.cache/huggingface/hub"));
         assert_eq!(settings.log_filter, "info");
-        assert!(settings.decode_isolated && settings.decode_jobs_max == 64);
+        assert!(settings.decode_isolated && !settings.decode_isolation_required && settings.decode_jobs_max == 64);
+        assert_eq!((settings.metrics_host, settings.health_host), (None, None));
     }
 
     #[test]
@@ -255,6 +269,7 @@ mod tests {
             ("DECODE_ISOLATION", "none"),
             ("METRICS_PORT", "0"),
             ("HEALTH_PORT", "0"),
+            ("HEALTH_HOST", "::1"),
             ("HF_HOME", "/data/hf"),
             ("HF_HUB_OFFLINE", "ON"),
             ("HF_TOKEN", "hf_abc"),
@@ -266,6 +281,7 @@ mod tests {
         assert_eq!(settings.hub.cache_dir, PathBuf::from("/data/hf/hub"));
         assert!(settings.hub.offline && !settings.decode_isolated);
         assert_eq!(settings.log_filter, "debug");
+        assert_eq!(settings.health_host, Some("::1".parse().unwrap()));
         assert!(!format!("{settings:?}").contains("hf_abc"));
     }
 }

@@ -13,6 +13,7 @@ const LAYERS: [&[&str]; 4] = [
         "stt-hub",
         "stt-kafka",
         "stt-pipeline",
+        "stt-serve",
         "stt-settings",
         "stt-whisper",
     ],

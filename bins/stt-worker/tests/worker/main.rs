@@ -8,5 +8,6 @@ mod flat;
 mod hostile;
 mod outcomes;
 mod place;
+mod ports;
 mod start;
 mod support;

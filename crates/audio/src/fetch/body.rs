@@ -1,108 +1,101 @@
 //! Where the bytes of a body go: to memory, and from some size on to a private file.
 
-use std::fs::{DirBuilder, File, OpenOptions, Permissions};
+use std::fs::File;
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
-use std::path::{Path, PathBuf};
 
 use stt_core::{Fetched, SpillFile};
-use tempfile::TempDir;
 
+use super::dir::PrivateDir;
 use super::{BadFetchConfig, FetchConfig};
 
 /// Makes the places for bodies.
 #[derive(Debug)]
 pub(super) struct Sink {
     memory_max: u64,
-    tmp_dir: PathBuf,
+    bytes_max: u64,
+    dir: PrivateDir,
 }
 
 impl Sink {
     pub(super) fn new(config: &FetchConfig) -> Result<Self, BadFetchConfig> {
-        make(&config.tmp_dir).map_err(|source| BadFetchConfig::TmpDir {
+        let dir = PrivateDir::open(&config.tmp_dir).map_err(|source| BadFetchConfig::TmpDir {
             path: config.tmp_dir.clone(),
             source,
         })?;
         Ok(Self {
             memory_max: config.memory_max,
-            tmp_dir: config.tmp_dir.clone(),
+            bytes_max: config.bytes_max,
+            dir,
         })
     }
 
-    pub(super) fn pile(&self) -> Pile<'_> {
-        Pile {
+    /// A place for a body, of that length where it is known. A file for it takes its room before the first byte comes.
+    pub(super) fn pile(&self, length: Option<u64>) -> io::Result<Pile<'_>> {
+        let mut pile = Pile {
             sink: self,
+            bytes_max: length.unwrap_or(self.bytes_max),
             memory: vec![],
             spilled: None,
+        };
+        if length.is_some_and(|length| length > self.memory_max) {
+            pile.spill()?;
         }
-    }
-}
-
-fn make(dir: &Path) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(0o700).create(dir)
-}
-
-/// A file (0600) alone in a directory of its own (0700, a random name), so that nothing that is done with one body meets
-/// another.
-struct Spill {
-    dir: TempDir,
-    file: File,
-    len: u64,
-}
-
-impl Spill {
-    const NAME: &str = "audio";
-
-    fn start(tmp_dir: &Path) -> io::Result<Self> {
-        make(tmp_dir)?; // a cleaner of old files may have taken it
-        let dir = tempfile::Builder::new()
-            .prefix("fetch-")
-            .permissions(Permissions::from_mode(0o700))
-            .tempdir_in(tmp_dir)?;
-        let path = dir.path().join(Self::NAME);
-        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
-        Ok(Self { dir, file, len: 0 })
+        Ok(pile)
     }
 
-    fn add(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.file.write_all(bytes)?;
-        self.len += bytes.len() as u64;
+    /// Whether there is room for the longest body.
+    pub(super) fn has_room(&self) -> io::Result<()> {
+        if self.bytes_max > self.memory_max {
+            self.dir.file(self.bytes_max)?;
+        }
         Ok(())
     }
 }
 
-/// The bytes of one body. Its directory goes with it, unless it is finished.
+/// The bytes of one body. Its file goes with it, unless it is finished.
 pub(super) struct Pile<'a> {
     sink: &'a Sink,
+    bytes_max: u64,
     memory: Vec<u8>,
-    spilled: Option<Spill>,
+    spilled: Option<(File, u64)>,
 }
 
 impl Pile<'_> {
     pub(super) fn len(&self) -> u64 {
         self.spilled
             .as_ref()
-            .map_or(self.memory.len() as u64, |spill| spill.len)
+            .map_or(self.memory.len() as u64, |(_, length)| *length)
     }
 
     pub(super) fn add(&mut self, bytes: &[u8]) -> io::Result<()> {
         if self.spilled.is_none() && self.len() + bytes.len() as u64 > self.sink.memory_max {
-            let mut spill = Spill::start(&self.sink.tmp_dir)?;
-            spill.add(&self.memory)?;
-            self.spilled = Some(spill);
-            self.memory = vec![];
+            self.spill()?;
         }
         match &mut self.spilled {
-            Some(spill) => spill.add(bytes)?,
+            Some((file, length)) => {
+                file.write_all(bytes)?;
+                *length += bytes.len() as u64;
+            }
             None => self.memory.extend_from_slice(bytes),
         }
         Ok(())
     }
 
-    pub(super) fn finish(self) -> Fetched {
-        match self.spilled {
-            Some(spill) => Fetched::Spilled(SpillFile::adopt_dir(spill.dir.keep(), Spill::NAME, spill.len)),
+    fn spill(&mut self) -> io::Result<()> {
+        let mut file = self.sink.dir.file(self.bytes_max)?;
+        file.write_all(&self.memory)?;
+        self.spilled = Some((file, self.memory.len() as u64));
+        self.memory = vec![];
+        Ok(())
+    }
+
+    pub(super) fn finish(self) -> io::Result<Fetched> {
+        Ok(match self.spilled {
+            Some((file, length)) => {
+                file.set_len(length)?; // gives back what was reserved beyond it
+                Fetched::Spilled(SpillFile::adopt(file, length))
+            }
             None => Fetched::Memory(self.memory),
-        }
+        })
     }
 }

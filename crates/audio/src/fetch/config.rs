@@ -3,6 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ipnet::Ipv6Net;
+use stt_core::UrlParts;
+
 use super::{EgressProxy, PrivateRoots};
 use crate::{AddressRule, Guard};
 
@@ -13,7 +16,7 @@ pub struct FetchConfig {
     pub bytes_max: u64,
     /// Most bytes of a body kept in memory; a longer one goes to a private file. Default 8,388,608 (8 MiB).
     pub memory_max: u64,
-    /// Where long bodies go, each in a directory of its own. Default `/tmp/stt`.
+    /// Where long bodies go, as files without names. Nobody else may write to it ([`crate::open_private_dir`]). Default `/tmp/stt`.
     pub tmp_dir: PathBuf,
     /// What may be reached besides the public internet, at any port. Default empty.
     pub allow: Vec<AddressRule>,
@@ -21,6 +24,9 @@ pub struct FetchConfig {
     pub deny: Vec<AddressRule>,
     /// Ports that may be reached where `allow` does not open all. Default 80 and 443.
     pub ports: Vec<u16>,
+    /// Prefixes (RFC 6052) of NAT64 gateways between here and the internet: an address in one is judged as the IPv4 address that
+    /// it stands for. Default none, so that all such addresses are refused.
+    pub nat64_prefixes: Vec<Ipv6Net>,
     /// Most redirects followed. Default 3.
     pub redirects_max: u32,
     /// Most time to look a host up, and again to connect to it, TLS included. Default 10 s.
@@ -40,6 +46,8 @@ pub struct FetchConfig {
     pub private_roots: Option<PrivateRoots>,
     /// The `User-Agent`. Default `stt-worker`.
     pub user_agent: String,
+    /// How much of URLs failures and log lines show. Default scheme, host and port.
+    pub urls_shown: UrlParts,
 }
 
 impl Default for FetchConfig {
@@ -51,6 +59,7 @@ impl Default for FetchConfig {
             allow: vec![],
             deny: vec![],
             ports: vec![80, 443],
+            nat64_prefixes: vec![],
             redirects_max: 3,
             connect_timeout: Duration::from_secs(10),
             silence_max: Duration::from_secs(10),
@@ -60,6 +69,7 @@ impl Default for FetchConfig {
             proxy: None,
             private_roots: None,
             user_agent: "stt-worker".into(),
+            urls_shown: UrlParts::default(),
         }
     }
 }
@@ -70,6 +80,9 @@ pub enum BadFetchConfig {
     /// A setting that must be more than zero is not.
     #[error("{0} must be more than 0")]
     Zero(&'static str),
+    /// A NAT64 prefix of another length than RFC 6052 has.
+    #[error("{0} is no NAT64 prefix: it has 32, 40, 48, 56, 64 or 96 bits")]
+    Nat64Prefix(Ipv6Net),
     /// The user agent cannot be sent.
     #[error("the user agent is no header value: {0:?}")]
     UserAgent(String),
@@ -92,6 +105,7 @@ impl FetchConfig {
             allow: self.allow.clone(),
             deny: self.deny.clone(),
             ports: self.ports.clone(),
+            nat64_prefixes: self.nat64_prefixes.clone(),
         }
     }
 
@@ -106,6 +120,10 @@ impl FetchConfig {
             if is_zero {
                 return Err(BadFetchConfig::Zero(name));
             }
+        }
+        let is_bad = |prefix: &&Ipv6Net| ![32, 40, 48, 56, 64, 96].contains(&prefix.prefix_len());
+        if let Some(prefix) = self.nat64_prefixes.iter().find(is_bad) {
+            return Err(BadFetchConfig::Nat64Prefix(*prefix));
         }
         match http::HeaderValue::from_str(&self.user_agent) {
             Ok(_) => Ok(()),

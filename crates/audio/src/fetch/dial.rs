@@ -6,7 +6,7 @@ use std::sync::Arc;
 use ureq::config::Config;
 use ureq::http::Uri;
 use ureq::unversioned::resolver::{ResolvedSocketAddrs, Resolver};
-use ureq::unversioned::transport::{ConnectionDetails, Connector, DefaultConnector, NextTimeout, Transport};
+use ureq::unversioned::transport::{Buffers, ConnectionDetails, Connector, DefaultConnector, NextTimeout, Transport};
 
 use super::Lookup;
 use super::proxy::is_proxy;
@@ -20,6 +20,8 @@ const ADDRESSES_MAX: usize = 16;
 pub(super) struct Resolve {
     pub(super) guard: Arc<Guard>,
     pub(super) lookup: Arc<dyn Lookup>,
+    /// Whether the log may name hosts.
+    pub(super) shows_hosts: bool,
 }
 
 impl Resolver for Resolve {
@@ -36,7 +38,9 @@ impl Resolver for Resolve {
         // The proxy is the operator's choice; strangers choose what is behind it, which is judged before.
         if !is_proxy(config.proxy(), uri) {
             self.guard.admit(host, &addresses).map_err(|denied| {
-                log::debug!("refused {host}, port {port}, at {addresses:?}: {denied}");
+                if self.shows_hosts {
+                    log::debug!("refused {host}, port {port}, at {addresses:?}: {denied}");
+                }
                 ureq::Error::Other(denied.into())
             })?;
         }
@@ -62,6 +66,46 @@ impl Connector<()> for Dialer {
     type Out = Box<dyn Transport>;
 
     fn connect(&self, details: &ConnectionDetails<'_>, chained: Option<()>) -> Result<Option<Self::Out>, ureq::Error> {
-        self.0.connect(details, chained)
+        let connected = self.0.connect(details, chained)?;
+        Ok(connected.map(|inner| Box::new(Strict(inner)) as Box<dyn Transport>))
+    }
+}
+
+/// A connection whose break is never taken for the end of a body. The client takes a reset, and an end of TCP without TLS's
+/// own (`close_notify`), for the end of a body that states no length (ureq's `BodyHandler::do_read`); RFC 9112, 9.8,
+/// calls such a body incomplete.
+#[derive(Debug)]
+struct Strict(Box<dyn Transport>);
+
+/// The connection broke.
+#[derive(Debug, thiserror::Error)]
+#[error("the connection broke")]
+pub(super) struct Broken(#[source] io::Error);
+
+impl Transport for Strict {
+    fn buffers(&mut self) -> &mut dyn Buffers {
+        self.0.buffers()
+    }
+
+    fn transmit_output(&mut self, amount: usize, timeout: NextTimeout) -> Result<(), ureq::Error> {
+        self.0.transmit_output(amount, timeout)
+    }
+
+    fn await_input(&mut self, timeout: NextTimeout) -> Result<bool, ureq::Error> {
+        use io::ErrorKind::{ConnectionAborted, ConnectionReset, UnexpectedEof};
+        self.0.await_input(timeout).map_err(|error| match error {
+            ureq::Error::Io(error) if matches!(error.kind(), UnexpectedEof | ConnectionAborted | ConnectionReset) => {
+                ureq::Error::Other(Broken(error).into())
+            }
+            error => error,
+        })
+    }
+
+    fn is_open(&mut self) -> bool {
+        self.0.is_open()
+    }
+
+    fn is_tls(&self) -> bool {
+        self.0.is_tls()
     }
 }

@@ -1,18 +1,19 @@
 //! Which addresses are of the public internet.
 
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::LazyLock;
 
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv6Net};
 
 /// Ranges that are not the public internet, and why. From IANA's special-purpose address registries, and every form of
 /// IPv6 address that stands for an IPv4 one, public or not: there the route, not the URL, would decide what is reached.
-const DENIED: [(&str, &str); 39] = [
+const DENIED: [(&str, &str); 40] = [
     ("0.0.0.0/8", "of this host"),
     ("10.0.0.0/8", "private"),
     ("100.64.0.0/10", "of a carrier's shared range"),
     ("127.0.0.0/8", "loopback"),
     ("169.254.0.0/16", "link-local"),
+    ("168.63.129.16/32", "a cloud's own service"), // Azure's platform, beside 169.254.169.254
     ("172.16.0.0/12", "private"),
     ("192.0.0.0/24", "reserved"),
     ("192.0.2.0/24", "for documentation"),
@@ -71,6 +72,43 @@ pub fn classify(address: IpAddr) -> Result<(), &'static str> {
     }
 }
 
+/// Metadata services and the like, in ranges that are private or reserved: of Alibaba, Oracle, Amazon, Google.
+const CLOUD_SERVICES: [IpAddr; 5] = [
+    IpAddr::V4(Ipv4Addr::new(168, 63, 129, 16)),
+    IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200)),
+    IpAddr::V4(Ipv4Addr::new(192, 0, 0, 192)),
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)),
+    IpAddr::V6(Ipv6Addr::new(0xfd20, 0xce, 0, 0, 0, 0, 0, 0x254)),
+];
+
+/// Whether an address leads to this machine, its link, or its cloud's metadata, by itself or by an IPv4 address in it: there
+/// a name alone must not lead.
+pub(crate) fn is_sensitive(address: IpAddr) -> bool {
+    let is_near = |address| matches!(classify(address), Err("loopback" | "link-local" | "of this host"));
+    let sensitive = |address| is_near(address) || CLOUD_SERVICES.contains(&address);
+    sensitive(address) || embedded(address).is_some_and(|inner| sensitive(inner.into()))
+}
+
+/// The IPv4 address that a NAT64 gateway makes of an IPv6 one in its prefix (RFC 6052, section 2.2). `None` when the address
+/// is not in the prefix, or not of the form that the gateway takes.
+pub(super) fn translated(prefix: Ipv6Net, address: IpAddr) -> Option<Ipv4Addr> {
+    let IpAddr::V6(v6) = address else { return None };
+    let octets = v6.octets();
+    let at = match prefix.prefix_len() {
+        _ if !prefix.contains(&v6) => return None,
+        96 => [12, 13, 14, 15],
+        // Bits 64 to 71 are zero and passed over.
+        _ if octets[8] != 0 => return None,
+        32 => [4, 5, 6, 7],
+        40 => [5, 6, 7, 9],
+        48 => [6, 7, 9, 10],
+        56 => [7, 9, 10, 11],
+        64 => [9, 10, 11, 12],
+        _ => return None,
+    };
+    Some(Ipv4Addr::from(at.map(|at| octets[at])))
+}
+
 /// The IPv4 address that an IPv6 one stands for, in the forms that routes or hosts carry out.
 pub(super) fn embedded(address: IpAddr) -> Option<Ipv4Addr> {
     let IpAddr::V6(v6) = address else { return None };
@@ -102,6 +140,7 @@ mod tests {
             ("100.127.255.255", "of a carrier's shared range"),
             ("127.0.0.1", "loopback"),
             ("127.255.0.1", "loopback"),
+            ("168.63.129.16", "a cloud's own service"),
             ("169.254.169.254", "link-local"),
             ("172.16.0.1", "private"),
             ("172.31.255.255", "private"),
@@ -188,6 +227,37 @@ mod tests {
         }
         for text in ["10.1.2.3", "2606:4700::1111", "fd00::a01:203"] {
             assert_eq!(embedded(text.parse().unwrap()), None, "{text}");
+        }
+    }
+
+    /// The examples of RFC 6052, section 2.4.
+    #[test]
+    fn an_address_in_a_nat64_prefix_is_translated_as_the_gateway_does() {
+        for (prefix, address) in [
+            ("2001:db8::/32", "2001:db8:c000:221::"),
+            ("2001:db8:100::/40", "2001:db8:1c0:2:21::"),
+            ("2001:db8:122::/48", "2001:db8:122:c000:2:2100::"),
+            ("2001:db8:122:300::/56", "2001:db8:122:3c0:0:221::"),
+            ("2001:db8:122:344::/64", "2001:db8:122:344:c0:2:2100::"),
+            ("2001:db8:122:344::/96", "2001:db8:122:344::192.0.2.33"),
+            ("64:ff9b::/96", "64:ff9b::192.0.2.33"),
+        ] {
+            let (prefix, address) = (prefix.parse().unwrap(), address.parse().unwrap());
+            assert_eq!(
+                translated(prefix, address),
+                Some(Ipv4Addr::new(192, 0, 2, 33)),
+                "{address}"
+            );
+        }
+        for (prefix, address) in [
+            ("64:ff9b::/96", "64:ff9c::192.0.2.33"),
+            ("2001:db8:122:344::/64", "2001:db8:122:344:1c0:2:2100::"),
+        ] {
+            assert_eq!(
+                translated(prefix.parse().unwrap(), address.parse().unwrap()),
+                None,
+                "{address}"
+            );
         }
     }
 }

@@ -12,6 +12,7 @@ use stt_core::{Budget, Cancel, ErrorCode, Failure, SystemClock};
 use super::contain::contain;
 use super::descriptors::close_inherited;
 use super::message::{Frame, Request, SAMPLES_MAX};
+use crate::decode::is_starved;
 use crate::{DecodeConfig, FfmpegDecode};
 
 /// A process that was to decode cannot.
@@ -46,6 +47,7 @@ pub fn decode_child() -> Result<(), DecodeChildError> {
     // Names for whoever looks at processes; and should memory run out, this one goes rather than the worker. Best efforts.
     let _ = rustix::thread::set_name(c"stt-decode");
     let _ = fs::write("/proc/self/oom_score_adj", "1000");
+    read_time_zone();
     let stdin = io::stdin();
     let socket = stdin.as_fd();
     let holds = contain().map_err(DecodeChildError::Contain)?;
@@ -53,17 +55,29 @@ pub fn decode_child() -> Result<(), DecodeChildError> {
     say(socket, &Frame::ready(holds)).map_err(DecodeChildError::Request)?;
     while let Some((request, media)) = hear(socket).map_err(DecodeChildError::Request)? {
         let verdict = match decode(socket, request, media) {
-            Ok(()) => Frame::done(),
-            Err(failure) => Frame::failed(&failure),
+            Ok(damaged) => Frame::done(damaged > 0),
+            Err(failure) => Frame::failed(&failure, is_starved(&failure)),
         };
         say(socket, &verdict).map_err(DecodeChildError::Request)?;
     }
     Ok(())
 }
 
+/// The first conversion of a date, as of one in a header, reads the file of the time zone: afterwards that would end the
+/// process.
+#[allow(unsafe_code)]
+fn read_time_zone() {
+    unsafe extern "C" {
+        fn tzset();
+    }
+    // SAFETY: the process has one thread.
+    unsafe { tzset() }
+}
+
 type Socket<'a> = std::os::fd::BorrowedFd<'a>;
 
-fn decode(socket: Socket<'_>, request: Request, media: File) -> Result<(), Failure> {
+/// How many packets were damaged.
+fn decode(socket: Socket<'_>, request: Request, media: File) -> Result<u32, Failure> {
     let cancel = Cancel::default(); // a cancel is a kill
     let budget = Budget::new(&SystemClock, &cancel, request.allowed);
     let decoder = FfmpegDecode::new(DecodeConfig {
@@ -71,7 +85,7 @@ fn decode(socket: Socket<'_>, request: Request, media: File) -> Result<(), Failu
     });
     // Frames of audio are short; each write would wake the other side.
     let mut waiting: Vec<i16> = Vec::with_capacity(2 * SAMPLES_MAX);
-    decoder.decode_from(media, &budget, &mut |samples| {
+    let damaged = decoder.decode_from(media, &budget, &mut |samples| {
         waiting.extend_from_slice(samples);
         while waiting.len() >= SAMPLES_MAX {
             give(socket, &waiting[..SAMPLES_MAX])?;
@@ -79,7 +93,8 @@ fn decode(socket: Socket<'_>, request: Request, media: File) -> Result<(), Failu
         }
         Ok(())
     })?;
-    give(socket, &waiting)
+    give(socket, &waiting)?;
+    Ok(damaged)
 }
 
 fn give(socket: Socket<'_>, samples: &[i16]) -> Result<(), Failure> {

@@ -34,6 +34,11 @@ pub(super) fn failure(status: ExitStatus) -> Failure {
     }
 }
 
+/// Whether the filter of system calls ended it.
+pub(super) fn is_violation(status: ExitStatus) -> bool {
+    status.signal() == Some(libc::SIGSYS)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

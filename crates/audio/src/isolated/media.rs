@@ -5,6 +5,7 @@ use std::io::{self, Seek as _, Write as _};
 use std::os::fd::OwnedFd;
 
 use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
+use rustix::io::Errno;
 use stt_core::{ErrorCode, Failure, Fetched};
 
 use crate::decode::open;
@@ -22,7 +23,12 @@ pub(super) fn descriptor(media: &Fetched) -> Result<OwnedFd, Failure> {
 
 /// A file without a name, in memory.
 fn sealed(bytes: &[u8]) -> io::Result<File> {
-    let file = memfd_create("stt-media", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING)?;
+    let flags = MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING;
+    // Not executable; vm.memfd_noexec=2 demands it. Linux before 6.3 does not know the flag.
+    let file = match memfd_create("stt-media", flags | MemfdFlags::NOEXEC_SEAL) {
+        Err(Errno::INVAL) => memfd_create("stt-media", flags)?,
+        file => file?,
+    };
     let mut file = File::from(file);
     file.write_all(bytes)?;
     file.rewind()?;

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use stt_core::{Failure, Fault};
+use stt_core::{Failure, Fault, is_hidden};
 
 use super::contain::Containment;
 use crate::FfmpegDecode;
@@ -56,8 +56,16 @@ impl Request {
 pub(super) enum Frame {
     Ready(Containment),
     Samples(Vec<i16>),
-    Done,
-    Failed(Failure),
+    /// All is decoded.
+    Done {
+        /// But for what was damaged.
+        damaged: bool,
+    },
+    Failed {
+        failure: Failure,
+        /// Whether it was for want of memory.
+        starved: bool,
+    },
 }
 
 /// These bytes are no answer; says why.
@@ -66,7 +74,7 @@ pub(super) struct Nonsense(pub(super) &'static str);
 
 impl Frame {
     pub(super) fn ready(holds: Containment) -> Vec<u8> {
-        frame(b'R', &[u8::from(holds.seccomp) | u8::from(holds.landlock) << 1])
+        frame(b'R', &[u8::from(holds.seccomp), holds.landlock])
     }
 
     /// At most [`SAMPLES_MAX`] of them.
@@ -75,11 +83,11 @@ impl Frame {
         frame(b'S', &bytes)
     }
 
-    pub(super) fn done() -> Vec<u8> {
-        frame(b'D', &[])
+    pub(super) fn done(damaged: bool) -> Vec<u8> {
+        frame(b'D', &[u8::from(damaged)])
     }
 
-    pub(super) fn failed(failure: &Failure) -> Vec<u8> {
+    pub(super) fn failed(failure: &Failure, starved: bool) -> Vec<u8> {
         let code = FfmpegDecode::CODES.iter().position(|code| *code == failure.code);
         // What is not on the list cannot come from decoding alone.
         let code = code.unwrap_or(3);
@@ -88,7 +96,8 @@ impl Frame {
         let cause = failure.source.as_ref().map(|cause| stt_core::story(cause.as_ref()));
         let (message, cause) = (plain(&failure.message), plain(&cause.unwrap_or_default()));
         let message_bytes = u16::try_from(message.len()).expect("plain text is short");
-        let mut bytes = vec![u8::try_from(code).expect("a short list"), u8::from(again)];
+        let flags = u8::from(again) | u8::from(starved) << 1;
+        let mut bytes = vec![u8::try_from(code).expect("a short list"), flags];
         bytes.extend(message_bytes.to_le_bytes());
         bytes.extend(message.bytes());
         bytes.extend(cause.bytes());
@@ -114,9 +123,9 @@ impl Frame {
 
     fn read(tag: u8, bytes: &[u8]) -> Result<Self, Nonsense> {
         match (tag, bytes) {
-            (b'R', [bits @ 0..=3]) => Ok(Self::Ready(Containment {
-                seccomp: bits & 1 != 0,
-                landlock: bits & 2 != 0,
+            (b'R', [seccomp @ 0..=1, landlock]) => Ok(Self::Ready(Containment {
+                seccomp: *seccomp == 1,
+                landlock: *landlock,
             })),
             (b'S', bytes) if bytes.len() % 2 == 0 => Ok(Self::Samples(
                 bytes
@@ -124,8 +133,8 @@ impl Frame {
                     .map(|pair| i16::from_le_bytes([pair[0], pair[1]]))
                     .collect(),
             )),
-            (b'D', []) => Ok(Self::Done),
-            (b'F', [code, again @ 0..=1, a, b, text @ ..]) => {
+            (b'D', [damaged @ 0..=1]) => Ok(Self::Done { damaged: *damaged == 1 }),
+            (b'F', [code, flags @ 0..=3, a, b, text @ ..]) => {
                 let code = *FfmpegDecode::CODES
                     .get(usize::from(*code))
                     .ok_or(Nonsense("a failure that is not of decoding"))?;
@@ -133,15 +142,17 @@ impl Frame {
                     .split_at_checked(usize::from(u16::from_le_bytes([*a, *b])))
                     .ok_or(Nonsense("a failure that is cut off"))?;
                 let text = |bytes| plain(&String::from_utf8_lossy(bytes));
-                let failure = match again {
+                let failure = match flags & 1 {
                     0 => Failure::permanent(code, text(message)),
                     _ => Failure::transient(code, text(message)),
                 };
-                Ok(Self::Failed(if cause.is_empty() {
+                let failure = if cause.is_empty() {
                     failure
                 } else {
                     failure.because(text(cause))
-                }))
+                };
+                let starved = flags & 2 != 0;
+                Ok(Self::Failed { failure, starved })
             }
             _ => Err(Nonsense("a frame of no known kind")),
         }
@@ -162,7 +173,7 @@ fn plain(text: &str) -> String {
     while !text.is_char_boundary(end) {
         end -= 1;
     }
-    let char = |char: char| if char.is_control() { ' ' } else { char };
+    let char = |char: char| if is_hidden(char) { ' ' } else { char };
     text[..end].chars().map(char).collect()
 }
 
@@ -185,13 +196,15 @@ mod tests {
     fn nonsense_is_told_from_what_is_not_whole_yet() {
         for bytes in [
             frame(b'X', &[]),
-            frame(b'D', &[1]),
+            frame(b'D', &[]),
+            frame(b'D', &[2]),
+            frame(b'R', &[2, 0]),
             frame(b'R', &[4]),
             frame(b'R', &[]),
             frame(b'S', &[1]),
             frame(b'F', &[0, 0]),
             failed(6, 0, 0, b""),
-            failed(0, 2, 0, b""),
+            failed(0, 4, 0, b""),
             failed(0, 0, 5, b"four"),
             b"S\xff\xff\xff\xff".to_vec(),
         ] {
@@ -205,8 +218,8 @@ mod tests {
 
     #[test]
     fn a_failure_is_a_short_line_whatever_it_was_made_of() {
-        let text = "a\u{1b}[31m\nb\0".repeat(1_000);
-        let Some(Frame::Failed(failure)) = take(failed(3, 0, 9_000, text.as_bytes())).unwrap() else {
+        let text = "a\u{1b}[31m\nb\0\u{202e}\u{2028}".repeat(1_000);
+        let Some(Frame::Failed { failure, .. }) = take(failed(3, 0, 9_000, text.as_bytes())).unwrap() else {
             panic!("it is a failure");
         };
         let story = failure.story();
@@ -214,8 +227,8 @@ mod tests {
             failure.message.len() <= TEXT_MAX && story.len() <= 2 * TEXT_MAX + 2,
             "{story}"
         );
-        assert!(!story.contains(char::is_control), "{story:?}");
-        let Some(Frame::Failed(failure)) = take(failed(3, 0, 2, b"\xff\xfe")).unwrap() else {
+        assert!(!story.contains(is_hidden), "{story:?}");
+        let Some(Frame::Failed { failure, .. }) = take(failed(3, 0, 2, b"\xff\xfe")).unwrap() else {
             panic!("it is a failure");
         };
         assert_eq!(failure.message, "\u{fffd}\u{fffd}");
@@ -233,24 +246,32 @@ mod tests {
         let again = Failure::transient(ErrorCode::AudioDecodeFailed, "not read");
         let mut inbox = [
             Frame::samples(&[i16::MIN, 0, i16::MAX]),
-            Frame::failed(&said),
-            Frame::failed(&again),
-            Frame::done(),
+            Frame::failed(&said, true),
+            Frame::failed(&again, false),
+            Frame::done(true),
         ]
         .concat();
         assert!(
             matches!(Frame::take(&mut inbox), Ok(Some(Frame::Samples(samples))) if samples == [i16::MIN, 0, i16::MAX])
         );
-        for said in [said, again] {
-            let Ok(Some(Frame::Failed(heard))) = Frame::take(&mut inbox) else {
+        for (said, is_starved) in [(said, true), (again, false)] {
+            let Ok(Some(Frame::Failed {
+                failure: heard,
+                starved,
+            })) = Frame::take(&mut inbox)
+            else {
                 panic!("it is a failure");
             };
+            assert_eq!(starved, is_starved);
             assert_eq!(
                 (heard.code, heard.fault, heard.story()),
                 (said.code, said.fault, said.story())
             );
         }
-        assert!(matches!(Frame::take(&mut inbox), Ok(Some(Frame::Done))));
+        assert!(matches!(
+            Frame::take(&mut inbox),
+            Ok(Some(Frame::Done { damaged: true }))
+        ));
         assert!(inbox.is_empty());
     }
 }

@@ -44,6 +44,22 @@ impl From<Nonsense> for End {
     }
 }
 
+/// A decoder's word on the media.
+#[derive(Debug)]
+pub(super) enum Verdict {
+    /// All samples were given.
+    Done {
+        /// But for what was damaged.
+        damaged: bool,
+    },
+    /// It cannot be decoded.
+    Failed {
+        failure: Failure,
+        /// For want of memory.
+        starved: bool,
+    },
+}
+
 /// A running decoder.
 #[derive(Debug)]
 pub(super) struct Process {
@@ -53,6 +69,7 @@ pub(super) struct Process {
     began: Instant,
     /// Jobs it was asked to do.
     pub(super) jobs: u32,
+    cpu_seconds_max: Option<u64>,
 }
 
 impl Process {
@@ -76,6 +93,7 @@ impl Process {
             inbox: vec![],
             began: Instant::now(),
             jobs: 0,
+            cpu_seconds_max: None,
         })
     }
 
@@ -99,14 +117,17 @@ impl Process {
     }
 
     /// The process may be stopped by it where whoever should kill it cannot.
-    fn limit_cpu(&self, more: Duration) -> io::Result<()> {
+    fn limit_cpu(&mut self, more: Duration, jobs_max: u32) -> io::Result<()> {
         // One thread uses no more of the processor than time has passed.
         let seconds = (self.began.elapsed().saturating_add(more)).as_secs();
-        let limit = Rlimit {
-            current: Some(seconds.saturating_add(2)),
-            maximum: None,
-        };
-        self.set(Resource::Cpu, limit)
+        // The soft limit's signal could be caught; the hard one kills. It cannot be raised again, so it is for all jobs.
+        let maximum = self.cpu_seconds_max.get_or_insert_with(|| {
+            let all = more.saturating_mul(jobs_max).as_secs();
+            seconds.saturating_add(all).saturating_add(60)
+        });
+        let current = seconds.saturating_add(2).min(*maximum);
+        let (current, maximum) = (Some(current), Some(*maximum));
+        self.set(Resource::Cpu, Rlimit { current, maximum })
     }
 
     fn limit(&self, resource: Resource, most: u64) -> io::Result<()> {
@@ -127,25 +148,25 @@ impl Process {
         self.inbox.is_empty() && poll(&mut socket, Some(&Timespec::default())) == Ok(0)
     }
 
-    /// Has `media` decoded; `take` gets the samples. The inner failure is the decoder's word on the media.
+    /// Has `media` decoded; `take` gets the samples.
     pub(super) fn decode(
         &mut self,
         media: BorrowedFd<'_>,
-        duration_max: Duration,
+        (duration_max, jobs_max): (Duration, u32),
         budget: &Budget<'_>,
         take: &mut dyn FnMut(&[i16]) -> Result<(), Nonsense>,
-    ) -> Result<Result<(), Failure>, End> {
+    ) -> Result<Verdict, End> {
         self.jobs += 1;
         let allowed = budget.remaining();
-        self.limit_cpu(allowed).map_err(End::System)?;
+        self.limit_cpu(allowed, jobs_max).map_err(End::System)?;
         let request = Request { duration_max, allowed };
         self.ask(request, media)?;
         let deadline = budget.deadline();
         loop {
             match self.next_frame(budget, deadline)? {
                 Frame::Samples(samples) => take(&samples)?,
-                Frame::Done => return Ok(Ok(())),
-                Frame::Failed(failure) => return Ok(Err(failure)),
+                Frame::Done { damaged } => return Ok(Verdict::Done { damaged }),
+                Frame::Failed { failure, starved } => return Ok(Verdict::Failed { failure, starved }),
                 Frame::Ready(_) => return Err(Nonsense("ready in the middle of a job").into()),
             }
         }
@@ -234,5 +255,15 @@ fn wait_for(child: &mut Child) -> Option<ExitStatus> {
             }
         }
     }
-    child.try_wait().ok().flatten()
+    // Without such descriptors (an old kernel, a strict sandbox) it is looked now and then.
+    let deadline = Instant::now() + END_WAIT;
+    loop {
+        match child.try_wait() {
+            Ok(None) if Instant::now() < deadline => {
+                let tick = Timespec::try_from(TICK).expect("a short time");
+                let _ = poll(&mut [], Some(&tick));
+            }
+            ended => return ended.ok().flatten(),
+        }
+    }
 }

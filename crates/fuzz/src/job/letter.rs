@@ -32,6 +32,10 @@ fn gives_back(payload: &[u8]) {
     let again = DeadLetter::parse(&json);
     let again = again.unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(&json)));
     assert_eq!(again, letter, "{}", String::from_utf8_lossy(&json));
+    // Readers that take nothing beyond plain JSON take it too.
+    if let Err(error) = serde_json::from_slice::<serde_json::Value>(&json) {
+        panic!("{error}: {}", String::from_utf8_lossy(&json));
+    }
 }
 
 /// A letter that can be read is the same when it is written again; its moment to the millisecond.

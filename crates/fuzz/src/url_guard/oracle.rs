@@ -1,6 +1,6 @@
 //! The standard library's opinion of addresses, and rules read anew, so that the guard is not held to itself.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 /// Whether nothing that the standard library tells about an address speaks against the public internet; of an IPv6
 /// address that carries an IPv4 one, both.
@@ -25,7 +25,8 @@ fn is_public_v4(v4: Ipv4Addr) -> bool {
         || v4.is_link_local()
         || v4.is_multicast()
         || v4.is_broadcast()
-        || v4.is_documentation();
+        || v4.is_documentation()
+        || v4.octets() == [168, 63, 129, 16];
     !is_special
 }
 
@@ -41,47 +42,97 @@ fn embedded(v6: Ipv6Addr) -> Option<Ipv4Addr> {
 }
 
 /// A rule of the operator, read from what it shows.
-pub(super) enum Rule {
-    Host(String),
-    /// With its leading dot.
-    Domain(String),
+pub(super) struct Rule {
+    /// A host, or a domain with its leading dot.
+    name: Option<String>,
     /// The first address, and how many of its bits count.
-    Range(IpAddr, u32),
+    range: Option<(IpAddr, u32)>,
+    port: Option<u16>,
 }
 
 impl Rule {
     pub(super) fn read(shown: &str) -> Option<Self> {
-        if let Some((first, bits)) = shown.split_once('/') {
-            return Some(Self::Range(first.parse().ok()?, bits.parse().ok()?));
-        }
-        Some(match shown.parse::<IpAddr>() {
-            Ok(first @ IpAddr::V4(_)) => Self::Range(first, 32),
-            Ok(first @ IpAddr::V6(_)) => Self::Range(first, 128),
-            Err(_) if shown.starts_with('.') => Self::Domain(shown.to_owned()),
-            Err(_) => Self::Host(shown.to_owned()),
-        })
+        let (name, place) = match shown.split_once('=') {
+            Some((name, place)) => (Some(name.to_owned()), Some(place)),
+            None if shown.contains('/') || shown.parse::<IpAddr>().is_ok() => (None, Some(shown)),
+            None => (Some(shown.to_owned()), None),
+        };
+        let Some(place) = place else {
+            let (range, port) = (None, None);
+            return Some(Self { name, range, port });
+        };
+        let (network, port) = match place.strip_prefix('[') {
+            Some(rest) => rest.split_once("]:").map(|(network, port)| (network, Some(port)))?,
+            None if place.matches(':').count() == 1 => {
+                place.split_once(':').map(|(network, port)| (network, Some(port)))?
+            }
+            None => (place, None),
+        };
+        let port = port.map(str::parse).transpose().ok()?;
+        let (first, bits) = network.split_once('/').unwrap_or((network, ""));
+        let first: IpAddr = first.parse().ok()?;
+        let bits = match bits {
+            "" => {
+                if first.is_ipv4() {
+                    32
+                } else {
+                    128
+                }
+            }
+            bits => bits.parse().ok()?,
+        };
+        let range = Some((first, bits));
+        Some(Self { name, range, port })
     }
 
-    pub(super) fn names(&self, host: &str) -> bool {
-        let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
-        match self {
-            Self::Host(name) => *name == host,
-            Self::Domain(name) => format!(".{host}").ends_with(name),
-            Self::Range(..) => false,
-        }
+    /// Whether it says that this is open, as a rule that allows.
+    pub(super) fn opens(&self, host: &str, address: SocketAddr) -> bool {
+        self.closes(host, address) && (self.range.is_some() || !is_near(address.ip()))
     }
 
-    pub(super) fn covers(&self, address: IpAddr) -> bool {
-        match (self, address) {
-            (Self::Range(IpAddr::V4(first), bits), IpAddr::V4(v4)) => {
-                let differ = first.to_bits() ^ v4.to_bits();
-                differ.leading_zeros() >= *bits
-            }
-            (Self::Range(IpAddr::V6(first), bits), IpAddr::V6(v6)) => {
-                let differ = first.to_bits() ^ v6.to_bits();
-                differ.leading_zeros() >= *bits
-            }
-            _ => false,
+    /// Whether it says that this is closed, as a rule that denies.
+    pub(super) fn closes(&self, host: &str, address: SocketAddr) -> bool {
+        self.name.as_ref().is_none_or(|name| names(name, host))
+            && self.range.is_none_or(|range| covers(range, address.ip()))
+            && self.port.is_none_or(|port| port == address.port())
+    }
+}
+
+/// This machine, its link, its cloud.
+fn is_near(address: IpAddr) -> bool {
+    const CLOUDS: [&str; 5] = [
+        "168.63.129.16",
+        "100.100.100.200",
+        "192.0.0.192",
+        "fd00:ec2::254",
+        "fd20:ce::254",
+    ];
+    let is_cloud = CLOUDS.iter().any(|cloud| cloud.parse() == Ok(address));
+    let is_ours = match address {
+        IpAddr::V4(v4) => v4.is_loopback() || v4.is_link_local() || v4.octets()[0] == 0,
+        IpAddr::V6(v6) => {
+            v6.is_loopback()
+                || v6.is_unspecified()
+                || v6.is_unicast_link_local()
+                || embedded(v6).is_some_and(|v4| v4.is_loopback() || v4.is_link_local())
         }
+    };
+    is_cloud || is_ours
+}
+
+fn names(name: &str, host: &str) -> bool {
+    let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
+    if name.starts_with('.') {
+        format!(".{host}").ends_with(name)
+    } else {
+        name == host
+    }
+}
+
+fn covers((first, bits): (IpAddr, u32), address: IpAddr) -> bool {
+    match (first, address) {
+        (IpAddr::V4(first), IpAddr::V4(v4)) => (first.to_bits() ^ v4.to_bits()).leading_zeros() >= bits,
+        (IpAddr::V6(first), IpAddr::V6(v6)) => (first.to_bits() ^ v6.to_bits()).leading_zeros() >= bits,
+        _ => false,
     }
 }
