@@ -25,7 +25,7 @@ pub(crate) const NO_DETECTION: &str =
 pub(crate) const NONE_KNOWN: &str = "this model knows none of the languages allowed";
 
 /// Mean log-probability that a text needs where voice activity detection doubts that there is speech. Texts of noise and
-/// music have -0.7 and less, of faint speech -0.5 and more (docs/decisions/003-voice-activity.md).
+/// music have -0.65 and less, or are loops (docs/decisions/003-voice-activity.md).
 const DOUBTED_LOGPROB_MIN: f64 = -0.6;
 /// Probability of no speech that it may have.
 const DOUBTED_NO_SPEECH_MAX: f64 = 0.5;

@@ -82,3 +82,11 @@ pub use options::{CompressionUnit, InitialPrompt, Options, Task};
 pub use pass::Progress;
 pub use vad::VadOptions;
 pub use whisper::Whisper;
+
+/// The folder of a real model, for tests that `make test-real` runs.
+#[cfg(test)]
+#[allow(clippy::disallowed_methods)] // the environment: there is no other way into a test
+fn real_model(name: &str) -> std::path::PathBuf {
+    let models = std::env::var_os("REAL_MODELS").expect("REAL_MODELS is not set: run this by `make test-real`");
+    std::path::PathBuf::from(models).join(name)
+}

@@ -286,7 +286,8 @@ fn the_window_after_a_cut_off_text_begins_with_its_last_word() {
 
 #[test]
 fn a_cut_off_text_that_is_bad_costs_no_more_than_its_temperatures() {
-    let bad: [(&str, fn(&Tokens) -> Vec<Generated>); 4] = [
+    type Answers = fn(&Tokens) -> Vec<Generated>;
+    let bad: [(&str, Answers); 4] = [
         ("a loop", |tokens| {
             let word = tokens.encode(" Check");
             vec![sure(word.iter().copied().cycle().take(224).collect())]
