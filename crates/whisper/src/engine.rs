@@ -4,10 +4,11 @@ use std::sync::Arc;
 
 use stt_core::{Budget, ErrorCode, Failure, Language, Pcm, Segment, Transcript};
 
+use crate::compression::{compression_ratio, compression_ratio_of_characters};
 use crate::desk::Desk;
 use crate::mel::MelExtractor;
 use crate::net::Net;
-use crate::options::Options;
+use crate::options::{CompressionUnit, Options};
 use crate::pass::{Pass, Progress, stopped};
 use crate::timeline::{self, TimeMap};
 use crate::tokens::Tokens;
@@ -97,12 +98,16 @@ impl<N: Net> Engine<N> {
         };
         let found = self.transcribe_spans(samples, spans, &once, budget, &mut |_| {})?;
         let is_good = |segment: &Segment| {
-            let most = options.compression_ratio_threshold.unwrap_or(f64::INFINITY);
-            segment.avg_logprob > DOUBTED_LOGPROB_MIN
-                && segment.no_speech_prob < DOUBTED_NO_SPEECH_MAX
-                && segment.compression_ratio <= most
+            segment.avg_logprob > DOUBTED_LOGPROB_MIN && segment.no_speech_prob < DOUBTED_NO_SPEECH_MAX
         };
-        if found.segments.iter().all(is_good) && !found.segments.is_empty() {
+        let repetition = match options.compression_unit {
+            CompressionUnit::Bytes => compression_ratio(&found.text),
+            CompressionUnit::Characters => compression_ratio_of_characters(&found.text),
+        };
+        let repeats_itself = options
+            .compression_ratio_threshold
+            .is_some_and(|most| repetition > most);
+        if !found.segments.is_empty() && found.segments.iter().all(is_good) && !repeats_itself {
             progress(Progress {
                 done_sec: found.duration_after_vad_sec,
                 total_sec: found.duration_after_vad_sec,

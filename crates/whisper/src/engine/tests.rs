@@ -558,6 +558,61 @@ fn progress_is_told_window_by_window_and_a_cancelled_one_ends_there() {
     assert_eq!(asked(&engine).len(), 2, "{}", failure.story());
 }
 
+/// Voice activity detection is sure of nothing, and doubts everything.
+fn doubting(threshold: f32) -> Options {
+    english(Options {
+        vad_parameters: vad::VadOptions {
+            threshold,
+            neg_threshold: Some(-1.0),
+            doubt_threshold: Some(0.0),
+            ..vad::VadOptions::recommended()
+        },
+        ..Options::recommended()
+    })
+}
+
+#[test]
+fn a_text_of_a_sound_in_doubt_counts_if_nothing_speaks_against_it() {
+    type Answer = fn(&Tokens) -> Generated;
+    let answers: [(&str, Answer, &str); 4] = [
+        ("plain", |tokens| said(tokens, 0.0, " Call Meera", 1.0), "Call Meera"),
+        (
+            "doubted",
+            |tokens| Generated {
+                score: -0.9,
+                ..said(tokens, 0.0, " Call Meera", 1.0)
+            },
+            "",
+        ),
+        (
+            "no speech",
+            |tokens| Generated {
+                no_speech_prob: 0.7,
+                ..said(tokens, 0.0, " Call Meera", 1.0)
+            },
+            "",
+        ),
+        ("a loop", |tokens| said(tokens, 0.0, &" Check".repeat(40), 1.0), ""),
+    ];
+    for (what, answer, text) in answers {
+        let engine = engine(|tokens| vec![answer(tokens)]);
+        let found = transcribe(&engine, 2, &doubting(2.0)).unwrap();
+        let stats = engine.desk.counts.stats();
+        assert_eq!((found.text.as_str(), asked(&engine).len()), (text, 1), "{what}");
+        assert_eq!(stats.no_speech, u64::from(text.is_empty()), "{what}");
+        assert_eq!((found.duration_sec, found.duration_after_vad_sec), (2.0, 2.0));
+    }
+    // What is surely speech gets all temperatures.
+    let engine = engine(|tokens| {
+        vec![Generated {
+            score: -3.0,
+            ..said(tokens, 0.0, " Call Meera", 1.0)
+        }]
+    });
+    assert_eq!(transcribe(&engine, 2, &doubting(0.0)).unwrap().text, "Call Meera");
+    assert_eq!(asked(&engine).len(), 6);
+}
+
 #[test]
 fn times_without_silences_are_brought_back_into_the_whole() {
     // 5 s of silence cut before the segment.
