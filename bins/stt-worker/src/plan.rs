@@ -9,9 +9,9 @@ use stt_core::{Backoff, DetailLevel, Limits};
 use stt_hub::HubConfig;
 use stt_kafka::{Connection, PublishConfig, SourceConfig, TransactConfig};
 use stt_settings::{
-    Device, Environment, Problem, Problems, TranscriptionSettings, WorkerSettings, kafka_conf_variable,
+    Device, Environment, Problem, Problems, TranscriptionSettings, VadSettings, WorkerSettings, kafka_conf_variable,
 };
-use stt_whisper::{CompressionUnit, InitialPrompt, Options};
+use stt_whisper::{CompressionUnit, InitialPrompt, Options, Task, VadOptions};
 
 use crate::egress::Egress;
 
@@ -145,6 +145,7 @@ impl Plan {
             compute_type: self.settings.compute_type.clone(),
             cpu_threads: self.settings.cpu_threads,
             batch_size: self.settings.transcription.batch_size,
+            seed: self.settings.transcription.seed,
             options: options(&self.settings.transcription),
             ..stt_whisper::Config::new(model_dir)
         }
@@ -176,18 +177,45 @@ impl Plan {
     }
 }
 
-/// What of a transcription an operator decides; the rest is as recommended.
 fn options(settings: &TranscriptionSettings) -> Options {
+    let defaults = Options::default();
     Options {
+        language: None,
+        task: match settings.task {
+            stt_settings::Task::Transcribe => Task::Transcribe,
+            stt_settings::Task::Translate => Task::Translate,
+        },
         languages: settings.languages.clone(),
+        multilingual: settings.multilingual,
+        language_detection_segments: settings.language_detection_segments,
+        language_detection_threshold: settings.language_detection_threshold,
         vad_filter: settings.vad_filter,
+        vad_parameters: vad(&settings.vad),
         beam_size: settings.beam_size,
         patience: settings.patience,
         best_of: settings.best_of,
         temperatures: settings.temperatures.clone(),
         initial_prompt: settings.initial_prompt.as_deref().map(InitialPrompt::from),
+        prefix: settings.prefix.clone(),
         hotwords: settings.hotwords.clone(),
         condition_on_previous_text: settings.condition_on_previous_text,
+        prompt_reset_on_temperature: settings.prompt_reset_on_temperature,
+        without_timestamps: settings.without_timestamps,
+        max_initial_timestamp: settings.max_initial_timestamp.into(),
+        chunk_length: Some(settings.chunk_length).filter(|sec| *sec != 30),
+        clip_timestamps: settings.clip_timestamps.clone(),
+        suppress_tokens: settings.suppress_tokens.clone(),
+        suppress_blank: settings.suppress_blank,
+        prepend_punctuations: settings
+            .prepend_punctuations
+            .clone()
+            .unwrap_or(defaults.prepend_punctuations),
+        append_punctuations: settings
+            .append_punctuations
+            .clone()
+            .unwrap_or(defaults.append_punctuations),
+        encode_once: settings.encode_once,
+        whole_context: settings.whole_context,
         compression_ratio_threshold: settings.compression_ratio_threshold,
         compression_unit: match settings.compression_ratio_unit {
             stt_settings::CompressionUnit::Characters => CompressionUnit::Characters,
@@ -196,11 +224,24 @@ fn options(settings: &TranscriptionSettings) -> Options {
         log_prob_threshold: settings.log_prob_threshold,
         no_speech_threshold: settings.no_speech_threshold,
         hallucination_silence_threshold: settings.hallucination_silence_threshold.map(|time| time.as_secs_f64()),
+        length_penalty: settings.length_penalty,
         repetition_penalty: settings.repetition_penalty,
         no_repeat_ngram_size: settings.no_repeat_ngram_size,
         max_new_tokens: settings.max_new_tokens,
         word_timestamps: settings.detail == DetailLevel::Words,
-        ..Options::recommended()
+    }
+}
+
+fn vad(settings: &VadSettings) -> VadOptions {
+    VadOptions {
+        threshold: settings.threshold,
+        neg_threshold: settings.neg_threshold,
+        doubt_threshold: settings.doubt_threshold,
+        min_speech_duration_ms: settings.min_speech_ms,
+        max_speech_duration_s: settings.max_speech.map_or(f32::INFINITY, |most| most.as_secs_f32()),
+        min_silence_duration_ms: settings.min_silence_ms,
+        speech_pad_ms: settings.speech_pad_ms,
+        keep_short_start: settings.keep_short_start,
     }
 }
 
@@ -320,6 +361,26 @@ mod tests {
         );
         assert_eq!(plan.publish().jobs_topic, "j");
         assert_eq!(plan.hub().token.as_deref(), Some("t"));
+    }
+
+    #[test]
+    fn nothing_set_is_what_the_engine_recommends() {
+        let plan = Plan::read(&Environment::from_pairs::<&str, &str>([])).unwrap();
+        assert_eq!(plan.engine(Path::new("/m")).options, Options::recommended());
+    }
+
+    #[test]
+    fn the_recipe_of_the_documentation_is_faster_whisper_to_the_last_option() {
+        let page = include_str!("../../../docs/configuration.md");
+        let recipe = page
+            .split("<!-- faster-whisper -->")
+            .nth(1)
+            .and_then(|rest| rest.lines().find(|line| line.contains('=')))
+            .expect("the recipe");
+        let pairs = recipe.split_whitespace().filter_map(|pair| pair.split_once('='));
+        let plan = Plan::read(&Environment::from_pairs(pairs)).unwrap();
+        let engine = plan.engine(Path::new("/m"));
+        assert_eq!(engine.options, Options::default());
     }
 
     #[test]

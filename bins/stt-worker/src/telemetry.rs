@@ -80,7 +80,7 @@ pub(crate) fn decoders(stats: &DecodeStats) {
 /// A count of the engine: its metric, its meaning, itself.
 type EngineCount = (&'static str, &'static str, fn(&Stats) -> u64);
 
-const ENGINE: [EngineCount; 9] = [
+const ENGINE: [EngineCount; 11] = [
     (
         "stt_engine_windows_total",
         "Windows, of up to 30 s, transcribed.",
@@ -116,8 +116,18 @@ const ENGINE: [EngineCount; 9] = [
     ),
     (
         "stt_engine_capped_windows_total",
-        "Windows whose text filled half of the model's positions and was generated again with all of them.",
+        "Windows whose text filled half of the model's positions, so that the next window began where the text ended.",
         |stats| stats.capped,
+    ),
+    (
+        "stt_engine_decoder_steps_total",
+        "Decoder steps: tokens generated.",
+        |stats| stats.steps,
+    ),
+    (
+        "stt_engine_aligned_total",
+        "Windows whose text was aligned with the audio.",
+        |stats| stats.aligned,
     ),
     (
         "stt_engine_no_speech_total",

@@ -11,10 +11,14 @@ pub struct Transcript {
     pub language: Option<Language>,
     /// Probability of the language, when it was detected; never made up for a hint.
     pub language_probability: Option<f32>,
+    /// The probability of each language, most probable first, in the window that detection used last; empty for a hint.
+    pub language_probs: Vec<(Language, f32)>,
     /// Segments in order of time.
     pub segments: Vec<Segment>,
     /// Length of the audio in seconds.
     pub duration_sec: f64,
+    /// Length in seconds of what was transcribed: without the silences that voice activity detection cut out.
+    pub duration_after_vad_sec: f64,
 }
 
 /// A stretch of speech.

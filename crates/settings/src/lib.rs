@@ -38,7 +38,7 @@ pub use problem::{Problem, Problems};
 pub use rule::Rule;
 pub use show::show;
 pub use table::{help_table, markdown_table};
-pub use transcription::{CompressionUnit, TranscriptionSettings};
+pub use transcription::{CompressionUnit, Task, TranscriptionSettings, VadSettings};
 pub use typo::warnings;
 pub use variable::{VARIABLES, Variable};
 pub use worker::{Device, HubSettings, WorkerSettings};

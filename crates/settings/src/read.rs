@@ -59,12 +59,16 @@ impl<'a> Reader<'a> {
         parsed(&self.text(name))
     }
 
+    pub(crate) fn optional_number(&mut self, name: &str) -> Option<f32> {
+        self.optional(name).map(|text| parsed(&text))
+    }
+
     pub(crate) fn number_or_off(&mut self, name: &str) -> Option<f64> {
         let text = self.text(name);
         (text != rule::OFF).then(|| parsed(&text))
     }
 
-    pub(crate) fn numbers(&mut self, name: &str) -> Vec<f32> {
+    pub(crate) fn numbers<T: FromStr>(&mut self, name: &str) -> Vec<T> {
         rule::items(&self.text(name)).map(parsed).collect()
     }
 
@@ -102,7 +106,14 @@ impl<'a> Reader<'a> {
     }
 
     pub(crate) fn switch(&mut self, name: &str) -> bool {
-        rule::switch(&self.text(name)).expect("its rule takes nothing else")
+        // What its rule takes beside the words of a switch stands for on.
+        rule::switch(&self.text(name)).unwrap_or(true)
+    }
+
+    pub(crate) fn tokens(&mut self, name: &str) -> Vec<i32> {
+        let text = self.text(name);
+        let ids = rule::items(&text).filter(|item| *item != rule::OFF);
+        ids.map(parsed).collect()
     }
 
     /// Notes that what a variable is set to, also by its default, cannot be used.

@@ -60,6 +60,10 @@ pub enum Rule {
     Languages,
     /// On or off, in the words that the Hugging Face libraries take.
     Switch,
+    /// The same, or a word that stands for on.
+    SwitchOr(&'static str),
+    /// Ids of tokens, -1 among them, separated by commas, or the word `off`.
+    Tokens,
     /// An http or https URL.
     HttpUrl,
     /// An IP address.
@@ -94,6 +98,11 @@ impl Rule {
                 .all(|port| port.trim().parse().is_ok_and(|port: u16| port > 0)),
             Self::Languages => items(value).all(|tag| Language::from_tag(tag).is_ok()),
             Self::Switch => switch(value).is_some(),
+            Self::SwitchOr(word) => value.eq_ignore_ascii_case(word) || switch(value).is_some(),
+            Self::Tokens => {
+                let is_token = |item: &str| item.parse().is_ok_and(|id: i32| id >= -1);
+                value == OFF || value.split(',').map(str::trim).all(is_token)
+            }
             Self::HttpUrl => is_http_url(value),
             Self::Address => value.parse::<std::net::IpAddr>().is_ok(),
         }
@@ -119,6 +128,8 @@ impl fmt::Display for Rule {
             Self::Ports => f.write_str("ports, 1 to 65535, separated by commas"),
             Self::Languages => f.write_str("Whisper's language codes or BCP-47 tags, separated by commas"),
             Self::Switch => f.write_str("1, true, yes, on, 0, false, no or off"),
+            Self::SwitchOr(word) => write!(f, "1, true, yes, on, 0, false, no, off or {word}"),
+            Self::Tokens => f.write_str("token ids or -1, separated by commas, or off"),
             Self::HttpUrl => f.write_str("an http or https URL"),
             Self::Address => f.write_str("an IP address"),
         }
@@ -189,7 +200,7 @@ mod tests {
             max: 2.0,
             count_max: 3,
         };
-        let cases: [(Rule, &[&str], &[&str]); 14] = [
+        let cases: [(Rule, &[&str], &[&str]); 16] = [
             (
                 Rule::Address,
                 &["127.0.0.1", "::", "fd00::1"],
@@ -252,7 +263,13 @@ mod tests {
                 &["mr", "mr,hi,en", "mr-IN, HI_in", "yue", "mr,"],
                 &["marathi", "mr,xx", "mr hi", "mr;hi", "-"],
             ),
-            (Rule::Switch, &["1", "TRUE", "off", "No"], &["2", "maybe"]),
+            (Rule::Switch, &["1", "TRUE", "off", "No"], &["2", "maybe", "silero"]),
+            (Rule::SwitchOr("silero"), &["1", "off", "Silero"], &["2", "earshot"]),
+            (
+                Rule::Tokens,
+                &["-1", "-1, 50257,0", "off"],
+                &["-2", "1,", "a", "2147483648"],
+            ),
             (
                 Rule::HttpUrl,
                 &[

@@ -47,6 +47,10 @@ pub struct Config {
     /// How long a batch that is not full waits for audios whose next window is not ready yet; nothing is waited for when
     /// one audio is transcribed alone. Default 10 ms.
     pub batch_wait: Duration,
+    /// Seed of what is sampled at temperatures above 0. Default `None`: another at each start. One for the process: the
+    /// model that is loaded last has the say. Texts then are the same from run to run as long as jobs come one by one, in
+    /// the same order.
+    pub seed: Option<u32>,
     /// What [`stt_core::Transcribe::transcribe`] does. Default [`Options::recommended`].
     pub options: Options,
 }
@@ -62,6 +66,7 @@ impl Config {
             cpu_threads: 0,
             batch_size: 8,
             batch_wait: Duration::from_millis(10),
+            seed: None,
             options: Options::recommended(),
         }
     }

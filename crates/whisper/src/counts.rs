@@ -22,6 +22,8 @@ pub(crate) struct Counts {
     pub encoded: Count,
     pub batches: Count,
     pub generated: Count,
+    pub steps: Count,
+    pub aligned: Count,
     pub batches_failed: Count,
     pub fallbacks: Count,
     pub silent: Count,
@@ -43,13 +45,17 @@ pub struct Stats {
     pub batches: u64,
     /// Windows in those calls; over `batches`, the mean size of a batch.
     pub generated: u64,
+    /// Decoder steps in those calls: tokens generated, of the best hypothesis, one more for the end of each.
+    pub steps: u64,
+    /// Windows whose text was aligned with the audio: one pass of the decoder over the text.
+    pub aligned: u64,
     /// Batches that failed and were tried again in parts.
     pub batches_failed: u64,
     /// Windows decoded again at a further temperature.
     pub fallbacks: u64,
     /// Windows passed as silent, by the model's own probability.
     pub silent: u64,
-    /// Windows whose text filled half of the positions, and was decoded again with all of them.
+    /// Windows whose text filled half of the positions and was good, so that the next window begins where the text ends.
     pub capped: u64,
     /// Audios in which voice activity detection found nobody speak.
     pub no_speech: u64,
@@ -62,6 +68,8 @@ impl Counts {
             encoded: self.encoded.get(),
             batches: self.batches.get(),
             generated: self.generated.get(),
+            steps: self.steps.get(),
+            aligned: self.aligned.get(),
             batches_failed: self.batches_failed.get(),
             fallbacks: self.fallbacks.get(),
             silent: self.silent.get(),

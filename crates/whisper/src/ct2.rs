@@ -31,6 +31,10 @@ impl Ct2 {
             num_threads_per_replica: config.threads(),
             ..sys::Config::default()
         };
+        // Before the model: each thread of CTranslate2 takes the seed when it first samples.
+        if let Some(seed) = config.seed {
+            sys::set_random_seed(seed);
+        }
         let model = sys::Whisper::new(&config.model_dir, settings).map_err(|error| LoadError::Engine {
             path: config.model_dir.clone(),
             reason: error.to_string(),

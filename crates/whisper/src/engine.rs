@@ -4,20 +4,32 @@ use std::sync::Arc;
 
 use stt_core::{Budget, ErrorCode, Failure, Language, Pcm, Segment, Transcript};
 
+use crate::compression::{compression_ratio, compression_ratio_of_characters};
 use crate::desk::Desk;
 use crate::mel::MelExtractor;
 use crate::net::Net;
-use crate::options::Options;
+use crate::options::{CompressionUnit, Options};
 use crate::pass::{Pass, Progress, stopped};
 use crate::timeline::{self, TimeMap};
 use crate::tokens::Tokens;
-use crate::vad;
+use crate::vad::{self, Span};
 
 /// Of a model that cannot find words.
-pub(crate) const NO_WORDS: &str = "the model cannot find words: its config.json has no alignment_heads";
+pub(crate) const NO_WORDS: &str =
+    "the model cannot find words: its config.json has no alignment_heads, or heads that the decoder does not have";
+
+/// Of a model that cannot tell languages apart.
+pub(crate) const NO_DETECTION: &str =
+    "the model cannot detect languages: its config.json has no lang_ids; give a language";
 
 /// When detection may not choose any language that the model knows.
 pub(crate) const NONE_KNOWN: &str = "this model knows none of the languages allowed";
+
+/// Mean log-probability that a text needs where voice activity detection doubts that there is speech. Texts of noise and
+/// music have -0.65 and less, or are loops (docs/decisions/003-voice-activity.md).
+const DOUBTED_LOGPROB_MIN: f64 = -0.6;
+/// Probability of no speech that it may have.
+const DOUBTED_NO_SPEECH_MAX: f64 = 0.5;
 
 pub(crate) struct Engine<N: Net> {
     pub desk: Desk<N>,
@@ -26,6 +38,8 @@ pub(crate) struct Engine<N: Net> {
     pub multilingual: bool,
     /// Whether the model tells which of its attention heads follow the words.
     pub aligns: bool,
+    /// Whether the model lists its tokens of languages, which detection chooses from.
+    pub detects: bool,
 }
 
 impl<N: Net> Engine<N> {
@@ -46,19 +60,80 @@ impl<N: Net> Engine<N> {
         let duration_sec = pcm.duration().as_secs_f64();
         if !options.vad_filter || !options.is_whole() {
             let found = self.transcribe_all(&pcm.samples, options, budget, progress)?;
-            return Ok(Transcript { duration_sec, ..found });
+            return Ok(Transcript {
+                duration_sec,
+                duration_after_vad_sec: duration_sec,
+                ..found
+            });
         }
-        let spans = vad::speech(&pcm.samples, &options.vad_parameters, &mut || budget.check())
+        let found = vad::speech(&pcm.samples, &options.vad_parameters, &mut || budget.check())
             .map_err(|stop| stopped(stop, budget))?;
-        if spans.is_empty() {
+        if found.spans.is_empty() {
             self.desk.counts.no_speech.add(1);
             return Ok(Transcript {
-                language: self.given(options)?,
+                language: self.given(options),
                 duration_sec,
                 ..Transcript::default()
             });
         }
-        let (speech, map) = (timeline::collect(&pcm.samples, &spans), TimeMap::new(&spans));
+        if !found.is_sure {
+            return self.decide(&pcm.samples, &found.spans, options, budget, progress);
+        }
+        self.transcribe_spans(&pcm.samples, &found.spans, options, budget, progress)
+    }
+
+    /// Lets the model decide whether there is speech where voice activity detection doubts it: one decode, and its text
+    /// only where nothing speaks against it. Texts of noise are what further temperatures are spent on.
+    fn decide(
+        &self,
+        samples: &[f32],
+        spans: &[Span],
+        options: &Options,
+        budget: &Budget<'_>,
+        progress: &mut dyn FnMut(Progress<'_>),
+    ) -> Result<Transcript, Failure> {
+        let once = Options {
+            temperatures: options.temperatures[..1].to_vec(),
+            ..options.clone()
+        };
+        let found = self.transcribe_spans(samples, spans, &once, budget, &mut |_| {})?;
+        let is_good = |segment: &Segment| {
+            segment.avg_logprob > DOUBTED_LOGPROB_MIN && segment.no_speech_prob < DOUBTED_NO_SPEECH_MAX
+        };
+        let repetition = match options.compression_unit {
+            CompressionUnit::Bytes => compression_ratio(&found.text),
+            CompressionUnit::Characters => compression_ratio_of_characters(&found.text),
+        };
+        let repeats_itself = options
+            .compression_ratio_threshold
+            .is_some_and(|most| repetition > most);
+        if !found.segments.is_empty() && found.segments.iter().all(is_good) && !repeats_itself {
+            progress(Progress {
+                done_sec: found.duration_after_vad_sec,
+                total_sec: found.duration_after_vad_sec,
+                segments: &found.segments,
+            });
+            return Ok(found);
+        }
+        self.desk.counts.no_speech.add(1);
+        Ok(Transcript {
+            language: self.given(options),
+            duration_sec: found.duration_sec,
+            duration_after_vad_sec: found.duration_after_vad_sec,
+            ..Transcript::default()
+        })
+    }
+
+    /// Transcribes parts of an audio; times are those of the whole.
+    fn transcribe_spans(
+        &self,
+        samples: &[f32],
+        spans: &[Span],
+        options: &Options,
+        budget: &Budget<'_>,
+        progress: &mut dyn FnMut(Progress<'_>),
+    ) -> Result<Transcript, Failure> {
+        let (speech, map) = (timeline::collect(samples, spans), TimeMap::new(spans));
         let mut restored = |told: Progress<'_>| {
             let mut segments = told.segments.to_vec();
             segments.iter_mut().for_each(|segment| restore(segment, &map));
@@ -69,7 +144,11 @@ impl<N: Net> Engine<N> {
         };
         let mut found = self.transcribe_all(&speech, options, budget, &mut restored)?;
         found.segments.iter_mut().for_each(|segment| restore(segment, &map));
-        Ok(Transcript { duration_sec, ..found })
+        Ok(Transcript {
+            duration_sec: samples.len() as f64 / f64::from(Pcm::RATE),
+            duration_after_vad_sec: speech.len() as f64 / f64::from(Pcm::RATE),
+            ..found
+        })
     }
 
     fn transcribe_all(
@@ -87,27 +166,32 @@ impl<N: Net> Engine<N> {
         let Some((language, language_probability)) = pass.language()? else {
             return Ok(Transcript::default());
         };
+        let language_probs = std::mem::take(&mut pass.language_probs);
         let segments = pass.segments(language, progress)?;
         let text: String = segments.iter().map(|segment| segment.text.as_str()).collect();
         Ok(Transcript {
             text: text.trim().to_owned(),
             language: Some(language),
             language_probability,
+            language_probs,
             segments,
-            duration_sec: 0.0,
+            ..Transcript::default()
         })
     }
 
-    /// The language that needs no detection. A model of English knows no other.
-    pub(crate) fn given(&self, options: &Options) -> Result<Option<Language>, Failure> {
+    /// The language that needs no detection. A model of English takes everything for English, as faster-whisper does.
+    pub(crate) fn given(&self, options: &Options) -> Option<Language> {
         if self.multilingual {
-            return Ok(options.language);
+            return options.language;
         }
         let english = Language::from_tag("en").ok();
-        match options.language {
-            Some(language) if Some(language) != english => Err(unknown(language.code())),
-            _ => Ok(english),
+        if let Some(other) = options.language.filter(|language| Some(*language) != english) {
+            log::warn!(
+                "this model knows English only: language {} is taken for en",
+                other.code()
+            );
         }
+        english
     }
 
     /// Whether detection has something to choose from.

@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 
+use crate::{bpe, model_bin};
+
 /// Why a model cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -59,20 +61,53 @@ pub enum LoadError {
     },
 }
 
+/// What `config.json` says beside what CTranslate2 reads of it.
+#[derive(Debug, Default, serde::Deserialize)]
+pub(crate) struct ModelConfig {
+    /// Layer and head of the attention that follows the words.
+    #[serde(default)]
+    pub alignment_heads: Option<Vec<(usize, usize)>>,
+    /// The tokens of the languages.
+    #[serde(default)]
+    pub lang_ids: Option<Vec<u32>>,
+}
+
 /// The directory of a model, read as far as the algorithm needs it.
 pub(crate) struct ModelDir<'a>(pub &'a Path);
 
 impl ModelDir<'_> {
     /// Whether everything that is always there is there.
     pub(crate) fn check(&self) -> Result<(), LoadError> {
-        ["model.bin", "config.json", "tokenizer.json"]
+        ["model.bin", "config.json"]
             .into_iter()
             .try_for_each(|name| self.open(name).map(drop))
     }
 
-    pub(crate) fn tokenizer(&self) -> Result<tokenizers::Tokenizer, LoadError> {
-        tokenizers::Tokenizer::from_file(self.0.join("tokenizer.json"))
-            .map_err(|error| self.content("tokenizer.json", error))
+    /// The tokenizer of `tokenizer.json`, or one made from the vocabulary where the model comes without that file.
+    pub(crate) fn tokenizer(&self, vocabulary: &[String]) -> Result<tokenizers::Tokenizer, LoadError> {
+        if self.0.join("tokenizer.json").exists() {
+            return tokenizers::Tokenizer::from_file(self.0.join("tokenizer.json"))
+                .map_err(|error| self.content("tokenizer.json", error));
+        }
+        bpe::tokenizer(vocabulary).ok_or_else(|| {
+            self.mismatch(
+                "there is no tokenizer.json, and the vocabulary is no byte-level BPE that one could be made from; \
+                 copy the tokenizer.json of the original model (openai/whisper-tiny or openai/whisper-tiny.en on \
+                 the Hugging Face hub) into the directory",
+            )
+        })
+    }
+
+    pub(crate) fn config(&self) -> Result<ModelConfig, LoadError> {
+        self.json("config.json")
+    }
+
+    /// Whether the decoder has all the heads that words are aligned by. CTranslate2 indexes by them without a check, and
+    /// conversions of distilled models carry those of their teacher, which has more layers.
+    pub(crate) fn has_heads(&self, heads: &[(usize, usize)]) -> Result<bool, LoadError> {
+        let size = model_bin::decoder_size(&self.0.join("model.bin"))
+            .map_err(|source| self.unreadable("model.bin", source))?;
+        Ok(size.has(heads))
     }
 
     /// The decoder's tokens by id: `vocabulary.json`, or `vocabulary.txt` with a token a line.
@@ -84,17 +119,21 @@ impl ModelDir<'_> {
         Ok(text.trim_end_matches('\n').split('\n').map(str::to_owned).collect())
     }
 
-    /// Mel bands: those of `preprocessor_config.json`; 80 when it is not there, as faster-whisper has it.
-    pub(crate) fn mels(&self) -> Result<usize, LoadError> {
+    /// Mel bands by `preprocessor_config.json`; `None` when the file is missing, damaged or silent about them, as in
+    /// faster-whisper.
+    pub(crate) fn mels(&self) -> Option<usize> {
         #[derive(serde::Deserialize)]
         struct Preprocessor {
             feature_size: Option<usize>,
         }
         if !self.0.join("preprocessor_config.json").exists() {
-            return Ok(80);
+            return None;
         }
-        let found: Preprocessor = self.json("preprocessor_config.json")?;
-        Ok(found.feature_size.unwrap_or(80))
+        let found: Result<Preprocessor, LoadError> = self.json("preprocessor_config.json");
+        found
+            .inspect_err(|error| log::warn!("{error}; the features are made as model.bin takes them"))
+            .ok()?
+            .feature_size
     }
 
     pub(crate) fn mismatch(&self, reason: impl Into<String>) -> LoadError {

@@ -30,7 +30,7 @@
 //!
 //! # What it costs
 //! One copy of the weights in memory, whatever the number of threads that call. Nearly all time goes into the network;
-//! features take about 2 ms for a second of audio, voice activity detection 2 to 3 ms. Windows of calls that wait at the
+//! features take about 2 ms for a second of audio, and so does voice activity detection. Windows of calls that wait at the
 //! same time go to the network in one batch ([`Config::batch_size`]), and only one batch is computed at a time.
 //!
 //! # What it leaves alone
@@ -39,6 +39,7 @@
 //! process starts: do, wherever other work shares the cores.
 
 mod batch;
+mod bpe;
 mod compression;
 mod config;
 mod counts;
@@ -51,18 +52,19 @@ mod files;
 mod hallucination;
 mod looks;
 mod mel;
+mod model_bin;
 mod net;
 mod options;
 mod pass;
 mod prompt;
 mod seek;
+mod silero;
 mod split;
 mod suppress;
 mod timeline;
 mod tokens;
 mod unicode;
 mod vad;
-mod voice;
 mod whisper;
 mod words;
 
@@ -80,3 +82,11 @@ pub use options::{CompressionUnit, InitialPrompt, Options, Task};
 pub use pass::Progress;
 pub use vad::VadOptions;
 pub use whisper::Whisper;
+
+/// The folder of a real model, for tests that `make test-real` runs.
+#[cfg(test)]
+#[allow(clippy::disallowed_methods)] // the environment: there is no other way into a test
+fn real_model(name: &str) -> std::path::PathBuf {
+    let models = std::env::var_os("REAL_MODELS").expect("REAL_MODELS is not set: run this by `make test-real`");
+    std::path::PathBuf::from(models).join(name)
+}

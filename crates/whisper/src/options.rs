@@ -99,10 +99,9 @@ pub struct Options {
     /// With word timestamps: silence longer than this, in seconds, is passed where a text beside it seems invented. Default
     /// `None`.
     pub hallucination_silence_threshold: Option<f64>,
-    /// Whether silences are cut out before transcription; times are those of the whole audio all the same. Nothing is cut
-    /// when `clip_timestamps` are given. Default false.
-    ///
-    /// faster-whisper asks Silero's network what is speech, this crate asks [earshot](https://crates.io/crates/earshot).
+    /// Whether silences are cut out before transcription, and audio without speech is not transcribed; times are those of the
+    /// whole audio all the same. Nothing is cut when `clip_timestamps` are given. Default false. What is speech is decided
+    /// by Silero's network, as in faster-whisper.
     pub vad_filter: bool,
     /// How silences are found.
     pub vad_parameters: VadOptions,
@@ -129,9 +128,10 @@ pub struct Options {
     /// less than a window, faster-whisper's detection hears one frame more, the first of the padding, and the window is
     /// encoded twice. Probabilities differ by less than 0.001 for a spoken sentence, by some hundredths where it is a guess.
     pub encode_once: bool,
-    /// Whether a text that fills half of the model's positions, where it is cut off, is generated again with all of them,
-    /// and in windows of half the length when they are filled too. Default false: what is cut off may be lost. Without
-    /// effect with `max_new_tokens`, which then is meant exactly.
+    /// Whether a good text that fills half of the model's positions, where it is cut off, loses nothing: the next window
+    /// begins where the text ends, by its alignment with the audio, if that is 10 s into the window at least. Costs one
+    /// pass of the decoder over such a text. Default false: the rest of the window may be lost, but with word timestamps,
+    /// where faster-whisper goes on at the last word, too. With `max_new_tokens`, those are meant exactly.
     pub whole_context: bool,
 }
 
@@ -190,6 +190,7 @@ impl Options {
     pub fn recommended() -> Self {
         Self {
             vad_filter: true,
+            vad_parameters: VadOptions::recommended(),
             condition_on_previous_text: false,
             compression_unit: CompressionUnit::Characters,
             encode_once: true,

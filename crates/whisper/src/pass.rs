@@ -10,6 +10,7 @@ use stt_core::{Budget, ErrorCode, Failure, Language, Segment, Stop};
 
 use crate::batch::{Answer, Call};
 use crate::desk::{Held, NoAnswer, Seat};
+use crate::detect::Guess;
 use crate::engine::Engine;
 use crate::fallback::Decoded;
 use crate::mel::{FRAMES_PER_SECOND, Mel, WINDOW_FRAMES};
@@ -20,9 +21,6 @@ use crate::seek::Seek;
 use crate::split::{self, Window};
 use crate::suppress::suppressed;
 use crate::words::Spoken;
-
-/// A window that is not shortened further, in frames.
-const SHORTEST: usize = 500;
 
 /// What a transcription tells while it goes on.
 #[derive(Clone, Copy, Debug)]
@@ -46,6 +44,8 @@ pub(crate) struct Pass<'a, N: Net> {
     window_frames: usize,
     /// The window asked about last: its view serves detection, decoding and alignment alike.
     held: Option<(Window, Held<N::Encoded>)>,
+    /// Each language's probability in the window that detection was asked about last.
+    pub(crate) language_probs: Vec<Guess>,
 }
 
 impl<'a, N: Net> Pass<'a, N> {
@@ -61,6 +61,7 @@ impl<'a, N: Net> Pass<'a, N> {
                 .chunk_length
                 .map_or(WINDOW_FRAMES, |sec| sec as usize * FRAMES_PER_SECOND),
             held: None,
+            language_probs: vec![],
         }
     }
 
@@ -92,9 +93,7 @@ impl<'a, N: Net> Pass<'a, N> {
         };
         let mut prompt_from = 0;
         let mut last_speech = 0.0;
-        let mut most_frames = self.window_frames;
-        while let Some(mut window) = seek.window() {
-            window.frames = window.frames.min(most_frames);
+        while let Some(window) = seek.window() {
             if options.multilingual
                 && engine.multilingual
                 && let Some((heard, _)) = self.hear(window)?
@@ -102,19 +101,15 @@ impl<'a, N: Net> Pass<'a, N> {
                 language = heard;
             }
             let task = engine.task_tokens(Some(language), options)?;
-            let prompt = Prompt {
+            let prompt = (Prompt {
                 previous: &said[prompt_from..],
                 task: &task,
                 without_timestamps: options.without_timestamps,
                 prefix: options.prefix.as_deref().filter(|_| window.seek == 0),
                 hotwords: options.hotwords.as_deref(),
-            };
-            let (decoded, cut_off) = self.decode(window, &prompt.build(&engine.tokens))?;
-            if cut_off && window.frames >= 2 * SHORTEST {
-                most_frames = window.frames / 2;
-                continue;
-            }
-            most_frames = self.window_frames;
+            })
+            .build(&engine.tokens);
+            let mut decoded = self.decode(window, &prompt)?;
             engine.desk.counts.windows.add(1);
             if decoded.is_silent(options) {
                 engine.desk.counts.silent.add(1);
@@ -122,7 +117,11 @@ impl<'a, N: Net> Pass<'a, N> {
                 progress(far(seek.at, content, &[]));
                 continue;
             }
-            let split = split::split(&decoded.tokens, engine.tokens.timestamp_begin(), window);
+            let reach = self.reach(window, &prompt, &task, language, &mut decoded)?;
+            let mut split = split::split(&decoded.tokens, engine.tokens.timestamp_begin(), window);
+            if let Some(reach) = reach {
+                split.end_after(reach, window);
+            }
             seek.at = split.next;
             let spoken = if options.word_timestamps {
                 match self.place(split, window, &task, language, &mut last_speech)? {

@@ -6,7 +6,7 @@ use crate::tokens::Tokens;
 /// Most tokens of the text so far, of hotwords, and of a prefix, each.
 const PART_MAX: usize = POSITIONS / 2 - 1;
 
-/// Positions that the text so far leaves to the next. faster-whisper leaves as few as none, and then fails.
+/// Positions that are left to the next text where hotwords and the text so far would leave none: there faster-whisper fails.
 const TEXT_MIN: usize = 64;
 
 /// The parts of a window's prompt.
@@ -56,8 +56,11 @@ impl Prompt<'_> {
         let mut prompt = vec![];
         if !self.previous.is_empty() || hotwords.is_some() {
             let hotwords = hotwords.unwrap_or_default();
-            let room = (POSITIONS - TEXT_MIN).saturating_sub(1 + hotwords.len() + start.len());
-            let kept = self.previous.len().min(PART_MAX).min(room);
+            let mut kept = self.previous.len().min(PART_MAX);
+            let others = 1 + hotwords.len() + start.len();
+            if others + kept >= POSITIONS {
+                kept = kept.min((POSITIONS - TEXT_MIN).saturating_sub(others));
+            }
             prompt.push(tokens.sot_prev);
             prompt.extend(hotwords);
             prompt.extend(&self.previous[self.previous.len() - kept..]);

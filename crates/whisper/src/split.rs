@@ -32,6 +32,17 @@ pub(crate) struct Split {
     pub single_ending: bool,
 }
 
+impl Split {
+    /// Ends a window's only piece, and the window with it, after so many frames.
+    pub(crate) fn end_after(&mut self, frames: usize, window: Window) {
+        if let [piece] = &mut self.pieces[..] {
+            piece.end = piece.start.max((window.seek + frames) as f64 * 0.01);
+            self.next = window.seek + frames;
+            self.single_ending = false;
+        }
+    }
+}
+
 /// Whether a pair of timestamps, other than of zeros, says where the next window begins.
 pub(crate) fn has_pair(tokens: &[u32], timestamp_begin: u32) -> bool {
     tokens

@@ -8,12 +8,16 @@ use tokenizers::Tokenizer;
 use crate::Task;
 use crate::files::{LoadError, ModelDir};
 
+/// Timestamps that Whisper has: 0 to 30 s by 0.02 s.
+const TIMESTAMPS: usize = 1501;
+
 /// The tokens of one model. Ids below `eot` are text, those from [`Tokens::timestamp_begin`] on are timestamps.
 pub(crate) struct Tokens {
     tokenizer: Tokenizer,
     /// As CTranslate2 knows them: it takes prompts as strings.
     vocabulary: Vec<String>,
     languages: HashMap<&'static str, u32>,
+    languages_by_token: HashMap<u32, Language>,
     pub eot: u32,
     pub sot: u32,
     pub sot_prev: u32,
@@ -25,14 +29,18 @@ pub(crate) struct Tokens {
 }
 
 impl Tokens {
-    /// Reads the tokens of a model, and checks that CTranslate2's vocabulary has each special token where the tokenizer
-    /// has it: CTranslate2 takes a string that it does not know for the end of the text, and says nothing.
+    /// Reads the tokens of a model, and checks that CTranslate2's vocabulary has each special token that prompts hold where
+    /// the tokenizer has it: CTranslate2 takes a string that it does not know for the end of the text, and says nothing.
     pub(crate) fn load(dir: &ModelDir<'_>) -> Result<Self, LoadError> {
-        let (tokenizer, vocabulary) = (dir.tokenizer()?, dir.vocabulary()?);
-        let find = |token: &str| {
-            let id = tokenizer
+        let vocabulary = dir.vocabulary()?;
+        let tokenizer = dir.tokenizer(&vocabulary)?;
+        let id = |token: &str| {
+            tokenizer
                 .token_to_id(token)
-                .ok_or_else(|| dir.mismatch(format!("tokenizer.json has no {token}, so this is no Whisper model")))?;
+                .ok_or_else(|| dir.mismatch(format!("the tokenizer has no {token}, so this is no Whisper model")))
+        };
+        let find = |token: &str| {
+            let id = id(token)?;
             match vocabulary.get(id as usize) {
                 Some(known) if known == token => Ok(id),
                 other => Err(dir.mismatch(format!(
@@ -41,34 +49,36 @@ impl Tokens {
                 ))),
             }
         };
-        let no_timestamps = find("<|notimestamps|>")?;
+        let (eot, no_timestamps) = (find("<|endoftext|>")?, find("<|notimestamps|>")?);
+        // CTranslate2 finds the first of equal strings. The converter repeats timestamps behind the last one where a
+        // vocabulary is padded: those are never part of a prompt.
+        let end = vocabulary.len().min(no_timestamps as usize + 1 + TIMESTAMPS);
         let mut known = HashSet::new();
-        if let Some(twice) = vocabulary
-            .iter()
-            .skip(find("<|endoftext|>")? as usize)
-            .find(|token| !known.insert(*token))
-        {
+        let specials = vocabulary.get(eot as usize..end).unwrap_or_default();
+        if let Some(twice) = specials.iter().find(|token| !known.insert(*token)) {
             return Err(dir.mismatch(format!("the vocabulary has {twice:?} twice")));
         }
-        find("<|0.00|>").or_else(|error| {
-            // Some tokenizers do not list the timestamps; then it is CTranslate2's list that tells.
-            let first = vocabulary.get(no_timestamps as usize + 1);
-            first.filter(|token| *token == "<|0.00|>").map(|_| 0).ok_or(error)
-        })?;
+        if vocabulary.get(no_timestamps as usize + 1).map(String::as_str) != Some("<|0.00|>") {
+            return Err(dir.mismatch("the vocabulary has no timestamps behind <|notimestamps|>"));
+        }
+        let languages: HashMap<_, _> = Language::all()
+            .map(|language| (language.code(), format!("<|{language}|>")))
+            .filter(|(_, token)| tokenizer.token_to_id(token).is_some())
+            .map(|(code, token)| Ok((code, find(&token)?)))
+            .collect::<Result<_, LoadError>>()?;
+        let by_token = |(code, token): (&&str, &u32)| Some((*token, Language::from_tag(code).ok()?));
         Ok(Self {
-            eot: find("<|endoftext|>")?,
+            eot,
             sot: find("<|startoftranscript|>")?,
             sot_prev: find("<|startofprev|>")?,
-            sot_lm: find("<|startoflm|>")?,
-            no_speech: find("<|nospeech|>").or_else(|error| find("<|nocaptions|>").map_err(|_| error))?,
+            // These are suppressed, by id: what the vocabulary calls them does not matter.
+            sot_lm: id("<|startoflm|>")?,
+            no_speech: id("<|nospeech|>").or_else(|error| id("<|nocaptions|>").map_err(|_| error))?,
             transcribe: find("<|transcribe|>")?,
             translate: find("<|translate|>")?,
             no_timestamps,
-            languages: Language::all()
-                .map(|language| (language.code(), format!("<|{language}|>")))
-                .filter(|(_, token)| tokenizer.token_to_id(token).is_some())
-                .map(|(code, token)| Ok((code, find(&token)?)))
-                .collect::<Result<_, LoadError>>()?,
+            languages_by_token: languages.iter().filter_map(by_token).collect(),
+            languages,
             tokenizer,
             vocabulary,
         })
@@ -86,8 +96,7 @@ impl Tokens {
 
     /// The language of a token.
     pub(crate) fn language_of(&self, token: u32) -> Option<Language> {
-        let code = self.languages.iter().find(|(_, id)| **id == token)?.0;
-        Language::from_tag(code).ok()
+        self.languages_by_token.get(&token).copied()
     }
 
     pub(crate) fn task(&self, task: Task) -> u32 {

@@ -107,4 +107,17 @@ mod tests {
         let found: Vec<_> = words.iter().map(|word| word.text.as_str()).collect();
         assert_eq!(found, ["Check", ",", " ", "(the", ")", " ", "\"photo", "\"", "."]);
     }
+
+    /// Of faster-whisper's tests/test_tokenizer.py.
+    #[test]
+    #[ignore = "needs a real model: make test-real"]
+    fn test_split_on_unicode() {
+        let model = crate::real_model("base");
+        let tokens = Tokens::load(&crate::files::ModelDir(&model)).expect("a real model");
+        let ids = [8404, 871, 287, 6, 246, 526, 3210, 20378];
+        let words = split_at_characters(&ids, |part| tokens.decode(part));
+        let words: Vec<_> = words.iter().map(|word| (word.text.as_str(), word.len)).collect();
+        let expected = [" elle", " est", " l", "'", "\u{fffd}", "é", "rit", "oire"];
+        assert_eq!(words, expected.map(|word| (word, 1)));
+    }
 }

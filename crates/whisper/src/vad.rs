@@ -2,39 +2,60 @@
 
 use stt_core::Stop;
 
-use crate::voice::{self, FRAME};
+use crate::silero::{self, FRAME};
 
-/// When a sound counts as speech, and where a part of it ends. Names and meaning as in faster-whisper's `VadOptions`;
-/// the two thresholds are for the scores of `earshot`, which are not Silero's. Defaults were chosen so that no spoken clip
-/// of the fixtures changes its text, see `docs/decisions/003-voice-activity.md`.
+/// When a sound counts as speech, and where a part of it ends. Names, meaning and defaults are those of faster-whisper's
+/// `VadOptions`, but for the last two, which are this crate's own and change nothing by default;
+/// [`crate::Options::recommended`] sets them. Measured in `docs/decisions/003-voice-activity.md`.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct VadOptions {
-    /// Score from which on a frame of 16 ms is speech. Default 0.6 (faster-whisper: 0.5 for Silero).
+    /// Probability from which on a frame of 32 ms is speech. Default 0.5.
     pub threshold: f32,
-    /// Score below which a frame ends speech; between the two, what was goes on. Default `threshold - 0.15`, at least
-    /// 0.01. Silence itself scores 0.28: nothing ends below that.
+    /// Probability below which a frame ends speech; between the two, what was goes on. Default `None`: 0.15 below the
+    /// threshold, at least 0.01.
     pub neg_threshold: Option<f32>,
-    /// Speech of this length or less is dropped. Default 100 ms, in which no word fits (faster-whisper: 0; earshot hears a
-    /// voice in 0.05 s of some beats).
+    /// Speech of this length or less is dropped. Default 0 ms.
     pub min_speech_duration_ms: u32,
     /// Longer speech is split, at its last silence of 98 ms or hard. Default infinite.
     pub max_speech_duration_s: f32,
-    /// Silence from which on it is cut out. Default 3000 ms (faster-whisper: 2000; a window that begins elsewhere gives
-    /// another text, and pauses of 2 s are common between sentences).
+    /// Silence from which on it is cut out. Default 2000 ms. [`crate::Options::recommended`] has 3000: a window that begins
+    /// elsewhere gives another text, and pauses of 2 s are common between sentences.
     pub min_silence_duration_ms: u32,
     /// Audio kept before and after speech. Default 400 ms.
     pub speech_pad_ms: u32,
+    /// Probability below which a sound is surely no speech. Between this and `threshold` the model has the last word: such
+    /// sounds are transcribed along with what is speech, and where there is no speech at all, they are decoded once, and
+    /// their text is kept only if the model is sure of it. Default `None`: what is below `threshold` is silent.
+    pub doubt_threshold: Option<f32>,
+    /// Whether a silence before the first speech is kept like any other that is shorter than `min_silence_duration_ms`.
+    /// Default false: it is cut however short, and the features of an audio without any long silence change for it.
+    pub keep_short_start: bool,
 }
 
 impl Default for VadOptions {
     fn default() -> Self {
         Self {
-            threshold: 0.6,
+            threshold: 0.5,
             neg_threshold: None,
-            min_speech_duration_ms: 100,
+            min_speech_duration_ms: 0,
             max_speech_duration_s: f32::INFINITY,
-            min_silence_duration_ms: 3000,
+            min_silence_duration_ms: 2000,
             speech_pad_ms: 400,
+            doubt_threshold: None,
+            keep_short_start: false,
+        }
+    }
+}
+
+impl VadOptions {
+    /// What cuts least, and leaves it to the model whether a faint sound is speech.
+    #[must_use]
+    pub fn recommended() -> Self {
+        Self {
+            min_silence_duration_ms: 3000,
+            doubt_threshold: Some(0.3),
+            keep_short_start: true,
+            ..Self::default()
         }
     }
 }
@@ -52,17 +73,37 @@ impl Span {
     }
 }
 
-/// The parts of the audio to transcribe, in order and disjoint; none when there is no speech at all. What is left out has
-/// no speech for `min_silence_duration_ms`, before the first and after the last as well: audio without such a silence
-/// comes back as one span, the whole of it. Asks at least once for every 16 s of audio whether to go on.
+/// What was found in an audio.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Speech {
+    /// The parts to transcribe, in order and disjoint; none when there is surely no speech.
+    pub spans: Vec<Span>,
+    /// Whether they are speech; when not, the model decides.
+    pub is_sure: bool,
+}
+
+/// Finds the speech of an audio. What is left out has no speech for `min_silence_duration_ms`, before the first and after
+/// the last as well. Asks at least once for every 32 s of audio whether to go on.
 pub(crate) fn speech(
     samples: &[f32],
     options: &VadOptions,
     go_on: &mut dyn FnMut() -> Result<(), Stop>,
-) -> Result<Vec<Span>, Stop> {
-    let scores = voice::scores(samples, options.threshold, go_on)?;
-    let spans = spans(&scores, samples.len(), options);
-    Ok(keep_short_start(pad(spans, samples.len(), options), options))
+) -> Result<Speech, Stop> {
+    let scores = silero::scores(samples, go_on)?;
+    Ok(speech_by(&scores, samples.len(), options))
+}
+
+fn speech_by(scores: &[f32], samples: usize, options: &VadOptions) -> Speech {
+    let doubted = match options.doubt_threshold {
+        Some(threshold) if threshold < options.threshold => VadOptions { threshold, ..*options },
+        _ => *options,
+    };
+    let is_sure = scores.iter().any(|score| *score >= options.threshold);
+    let spans = pad(spans(scores, samples, &doubted), samples, options);
+    Speech {
+        spans: keep_short_start(spans, options),
+        is_sure,
+    }
 }
 
 fn samples_of(milliseconds: u32) -> usize {
@@ -141,10 +182,10 @@ fn pad(mut spans: Vec<Span>, samples: usize, options: &VadOptions) -> Vec<Span> 
     spans
 }
 
-/// Keeps a silence before the first span that would be kept elsewhere. faster-whisper cuts it however short, and so makes
-/// other features, and maybe another text, of audio that has no silence to lose.
+/// Keeps a silence before the first span that would be kept elsewhere.
 fn keep_short_start(mut spans: Vec<Span>, options: &VadOptions) -> Vec<Span> {
     if let Some(first) = spans.first_mut()
+        && options.keep_short_start
         && first.start + samples_of(options.speech_pad_ms) < samples_of(options.min_silence_duration_ms)
     {
         first.start = 0;
@@ -154,23 +195,81 @@ fn keep_short_start(mut spans: Vec<Span>, options: &VadOptions) -> Vec<Span> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+    use std::path::{Path, PathBuf};
+
     use super::*;
     use crate::looks::Looks;
 
     const SPEECH: f32 = 0.9;
     /// Neither: what was goes on.
-    const BETWEEN: f32 = 0.5;
-    const SILENCE: f32 = 0.28;
+    const BETWEEN: f32 = 0.4;
+    const SILENCE: f32 = 0.1;
 
-    /// As faster-whisper has it.
-    fn two_seconds() -> VadOptions {
-        VadOptions {
-            min_silence_duration_ms: 2000,
+    /// What faster-whisper finds in a clip; see `fixtures/recipe/vad.py`.
+    #[derive(serde::Deserialize)]
+    struct Golden {
+        scores: Vec<f32>,
+        spans: BTreeMap<String, Vec<(usize, usize)>>,
+    }
+
+    fn goldens() -> Vec<(Golden, Vec<f32>)> {
+        let fixtures: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures");
+        let text = std::fs::read(fixtures.join("vad/silero.json")).expect("goldens");
+        let goldens: BTreeMap<String, Golden> = serde_json::from_slice(&text).expect("goldens");
+        let samples = |name: &str| {
+            let mut reader = hound::WavReader::open(fixtures.join("audio").join(name)).expect("a clip");
+            let samples = reader
+                .samples::<i16>()
+                .map(|sample| f32::from(sample.expect("a sample")) / 32_768.0);
+            samples.collect()
+        };
+        goldens
+            .into_iter()
+            .map(|(name, golden)| (golden, samples(&name)))
+            .collect()
+    }
+
+    #[test]
+    fn silero_scores_and_speech_are_faster_whispers() {
+        let batched = VadOptions {
+            max_speech_duration_s: 30.0,
+            min_silence_duration_ms: 160,
             ..VadOptions::default()
+        };
+        let short = VadOptions {
+            threshold: 0.6,
+            neg_threshold: Some(0.2),
+            min_speech_duration_ms: 250,
+            min_silence_duration_ms: 300,
+            speech_pad_ms: 100,
+            max_speech_duration_s: 4.0,
+            ..VadOptions::default()
+        };
+        let goldens = goldens();
+        assert!(goldens.len() >= 6);
+        for (golden, samples) in goldens {
+            let scores = silero::scores(&samples, &mut || Ok(())).unwrap();
+            assert_eq!(scores.len(), golden.scores.len());
+            for (found, wanted) in scores.iter().zip(&golden.scores) {
+                assert!(
+                    (found - wanted / 1000.0).abs() < 0.001,
+                    "{found} for {wanted} thousandths"
+                );
+            }
+            for (name, options) in [
+                ("default", VadOptions::default()),
+                ("batched", batched),
+                ("short", short),
+            ] {
+                let found = speech(&samples, &options, &mut || Ok(())).unwrap();
+                let found: Vec<_> = found.spans.iter().map(|span| (span.start, span.end)).collect();
+                assert_eq!(found, golden.spans[name], "{name}");
+            }
         }
     }
 
-    /// The spans, in frames, of what is said in so many frames, by the options' raw spans and as they are transcribed.
+    /// The spans, in frames, of what is said in so many frames, as they are and padded.
     fn check(said: &[(usize, f32)], options: &VadOptions, raw: &[(usize, usize)], padded: &[(usize, usize)]) {
         let scores: Vec<f32> = said.iter().flat_map(|(frames, score)| vec![*score; *frames]).collect();
         let samples = scores.len() * FRAME;
@@ -180,133 +279,106 @@ mod tests {
                 .map(|span| (span.start / FRAME, span.end / FRAME))
                 .collect()
         };
-        let found = spans(&scores, samples, options);
-        assert_eq!(in_frames(&found), raw, "raw");
-        assert_eq!(
-            in_frames(&keep_short_start(pad(found, samples, options), options)),
-            padded,
-            "padded"
-        );
+        assert_eq!(in_frames(&spans(&scores, samples, options)), raw, "raw");
+        assert_eq!(in_frames(&speech_by(&scores, samples, options).spans), padded, "padded");
     }
 
     #[test]
     fn it_is_given_up_at_any_look() {
-        let samples: Vec<f32> = crate::voice::noise(7).take(40 * 16_000).collect();
-        let anything = VadOptions {
-            threshold: 0.1,
-            ..VadOptions::default()
-        };
-        // The peaks once; the level, the scores and the spectra of 2,500 frames three times each.
-        for granted in 0..10 {
+        let samples = vec![0.0; 70 * 16_000];
+        // 2,188 frames, a look before each thousand.
+        for granted in 0..3 {
             let mut looks = Looks::granted(granted);
-            let given_up = speech(&samples, &anything, &mut || looks.look());
+            let given_up = speech(&samples, &VadOptions::default(), &mut || looks.look());
             assert_eq!((given_up, looks.taken), (Err(Stop::Expired), granted + 1));
         }
-        let mut looks = Looks::granted(10);
-        let whole = Span {
-            start: 0,
-            end: samples.len(),
-        };
-        assert_eq!(speech(&samples, &anything, &mut || looks.look()), Ok(vec![whole]));
-        assert_eq!(looks.taken, 10);
+        let mut looks = Looks::granted(3);
+        let nothing = speech(&samples, &VadOptions::default(), &mut || looks.look()).unwrap();
+        assert_eq!((nothing.spans, looks.taken), (vec![], 3));
     }
 
     #[test]
     fn no_speech_gives_no_spans() {
-        let defaults = two_seconds();
+        let defaults = VadOptions::default();
         check(&[], &defaults, &[], &[]);
         check(&[(1000, SILENCE)], &defaults, &[], &[]);
         check(&[(1000, BETWEEN)], &defaults, &[], &[]);
-        assert_eq!(speech(&[], &defaults, &mut || Ok(())), Ok(vec![]));
-        assert_eq!(speech(&[0.0; 16_000], &defaults, &mut || Ok(())), Ok(vec![]));
+        for samples in [
+            vec![],
+            vec![0.0; 16_000],
+            vec![f32::NAN; 16_000],
+            vec![f32::INFINITY; 16_000],
+        ] {
+            let found = speech(&samples, &VadOptions::recommended(), &mut || Ok(())).unwrap();
+            assert_eq!(found.spans, []);
+        }
+    }
+
+    #[test]
+    fn a_sound_in_doubt_is_left_to_the_model() {
+        let scores = |said: &[(usize, f32)]| -> Vec<f32> {
+            said.iter().flat_map(|(frames, score)| vec![*score; *frames]).collect()
+        };
+        let faint = scores(&[(200, SILENCE), (50, BETWEEN), (200, SILENCE)]);
+        let samples = faint.len() * FRAME;
+        let found = speech_by(&faint, samples, &VadOptions::recommended());
+        assert_eq!((found.spans.len(), found.is_sure), (1, false));
+        assert_eq!(speech_by(&faint, samples, &VadOptions::default()).spans, []);
+        let both = scores(&[(200, BETWEEN), (200, SILENCE), (50, SPEECH)]);
+        let found = speech_by(&both, both.len() * FRAME, &VadOptions::recommended());
+        assert_eq!((found.spans.len(), found.is_sure), (2, true));
+        let sure = speech_by(&scores(&[(450, SILENCE)]), samples, &VadOptions::recommended());
+        assert_eq!(sure.spans, []);
     }
 
     #[test]
     fn audio_without_a_long_silence_is_one_span_over_all_of_it() {
-        let said = [
-            (100, SILENCE),
-            (50, SPEECH),
-            (124, SILENCE),
-            (50, SPEECH),
-            (124, SILENCE),
-        ];
-        check(&said, &two_seconds(), &[(100, 448)], &[(0, 448)]);
+        let said = [(50, SILENCE), (25, SPEECH), (62, SILENCE), (25, SPEECH), (62, SILENCE)];
+        let kept = VadOptions {
+            keep_short_start: true,
+            ..VadOptions::default()
+        };
+        check(&said, &kept, &[(50, 224)], &[(0, 224)]);
+        check(&said, &VadOptions::default(), &[(50, 224)], &[(37, 224)]);
     }
 
     #[test]
     fn silences_of_two_seconds_are_cut_but_for_the_pads() {
-        let said = [
-            (130, SILENCE),
-            (50, SPEECH),
-            (130, SILENCE),
-            (50, SPEECH),
-            (130, SILENCE),
-        ];
-        let raw = [(130, 180), (310, 360)];
-        check(&said, &two_seconds(), &raw, &[(105, 205), (285, 385)]);
-    }
-
-    #[test]
-    fn a_sound_of_a_tenth_of_a_second_is_no_speech() {
-        check(&[(200, SILENCE), (6, SPEECH), (200, SILENCE)], &two_seconds(), &[], &[]);
-        let any = VadOptions {
-            min_speech_duration_ms: 0,
-            ..two_seconds()
-        };
-        check(
-            &[(200, SILENCE), (6, SPEECH), (200, SILENCE)],
-            &any,
-            &[(200, 206)],
-            &[(175, 231)],
-        );
+        let said = [(65, SILENCE), (25, SPEECH), (65, SILENCE), (25, SPEECH), (65, SILENCE)];
+        let raw = [(65, 90), (155, 180)];
+        check(&said, &VadOptions::default(), &raw, &[(52, 102), (142, 192)]);
     }
 
     #[test]
     fn scores_between_the_thresholds_go_on_with_what_was() {
-        check(
-            &[(200, BETWEEN), (50, SPEECH)],
-            &two_seconds(),
-            &[(200, 250)],
-            &[(175, 250)],
-        );
-        check(
-            &[(50, SPEECH), (200, BETWEEN)],
-            &two_seconds(),
-            &[(0, 250)],
-            &[(0, 250)],
-        );
+        let defaults = VadOptions::default();
+        check(&[(100, BETWEEN), (25, SPEECH)], &defaults, &[(100, 125)], &[(87, 125)]);
+        check(&[(25, SPEECH), (100, BETWEEN)], &defaults, &[(0, 125)], &[(0, 125)]);
     }
 
     #[test]
     fn spans_that_would_meet_share_the_silence() {
         let options = VadOptions {
             min_silence_duration_ms: 320,
-            ..two_seconds()
+            ..VadOptions::default()
         };
         check(
-            &[(50, SPEECH), (30, SILENCE), (50, SPEECH)],
+            &[(25, SPEECH), (14, SILENCE), (25, SPEECH)],
             &options,
-            &[(0, 50), (80, 130)],
-            &[(0, 65), (65, 130)],
+            &[(0, 25), (39, 64)],
+            &[(0, 32), (32, 64)],
         );
     }
 
     #[test]
     fn too_long_a_speech_is_split_at_its_last_silence_or_hard() {
+        // 50 frames, one more and two pads.
         let options = VadOptions {
-            max_speech_duration_s: 2.416,
-            ..two_seconds()
+            max_speech_duration_s: 2.432,
+            ..VadOptions::default()
         };
-        // 100 frames and two pads.
-        let said = [(60, SPEECH), (10, SILENCE), (60, SPEECH)];
-        check(&said, &options, &[(0, 60), (70, 130)], &[(0, 65), (65, 130)]);
-        check(
-            &[(130, SPEECH)],
-            &options,
-            &[(0, 101), (102, 130)],
-            &[(0, 101), (101, 130)],
-        );
-        let said = [(90, SPEECH), (40, SILENCE), (20, SPEECH)];
-        check(&said, &options, &[(0, 90), (130, 150)], &[(0, 110), (110, 150)]);
+        let said = [(30, SPEECH), (6, SILENCE), (30, SPEECH)];
+        check(&said, &options, &[(0, 30), (36, 66)], &[(0, 33), (33, 66)]);
+        check(&[(65, SPEECH)], &options, &[(0, 51), (52, 65)], &[(0, 51), (51, 65)]);
     }
 }

@@ -11,7 +11,7 @@ use crate::desk::Desk;
 use crate::engine::{Engine, NO_WORDS, NONE_KNOWN};
 use crate::files::{LoadError, ModelDir};
 use crate::mel::MelExtractor;
-use crate::net::{Net as _, NetError, Search};
+use crate::net::{Net as _, Search};
 use crate::options::Options;
 use crate::pass::Progress;
 use crate::prompt::Prompt;
@@ -47,23 +47,32 @@ impl Whisper {
         dir.check()?;
         let tokens = Arc::new(Tokens::load(&dir)?);
         let net = Ct2::load(config, Arc::clone(&tokens))?;
-        let (mels, declared) = (net.mels(), dir.mels()?);
-        if mels != declared {
-            let reason =
-                format!("model.bin takes {mels} mels, preprocessor_config.json (80 without one) says {declared}");
+        let mels = net.mels();
+        if let Some(declared) = dir.mels().filter(|declared| *declared != mels) {
+            let reason = format!("model.bin takes {mels} mels, preprocessor_config.json says {declared}");
             return Err(dir.mismatch(reason));
         }
-        if tokens.len() <= tokens.timestamp_begin() as usize {
-            return Err(dir.mismatch("the vocabulary has no timestamps"));
+        let described = dir.config()?;
+        let heads = described.alignment_heads.filter(|heads| !heads.is_empty());
+        let aligns = match &heads {
+            Some(heads) => dir.has_heads(heads)?,
+            None => false,
+        };
+        if heads.is_some() && !aligns {
+            log::warn!(
+                "alignment_heads of config.json name attention heads that the decoder does not have (those of the model \
+                 that it was distilled from, maybe): it cannot find words"
+            );
         }
-        let mut engine = Engine {
-            aligns: false,
+        let engine = Engine {
+            aligns,
+            detects: described.lang_ids.is_some_and(|ids| !ids.is_empty()),
             multilingual: net.is_multilingual(),
             extractor: MelExtractor::new(mels),
             desk: Desk::new(net, config.batch_size, config.batch_wait),
             tokens,
         };
-        engine.aligns = warm_up(&engine).map_err(|failure| LoadError::WarmUp {
+        warm_up(&engine).map_err(|failure| LoadError::WarmUp {
             path: config.model_dir.clone(),
             reason: failure.story(),
         })?;
@@ -122,12 +131,12 @@ impl Transcribe for Whisper {
     }
 }
 
-/// Everything that the network is asked for, once, on silence. Whether it can find words.
-fn warm_up(engine: &Engine<Ct2>) -> Result<bool, Failure> {
+/// Everything that the network is asked for, once, on silence.
+fn warm_up(engine: &Engine<Ct2>) -> Result<(), Failure> {
     let options = Options::default();
     let net = engine.desk.net();
     let encoded = net.encode(&[&engine.extractor.extract(&[0.0; 1600]).window(0, 10)])?;
-    if engine.multilingual {
+    if engine.multilingual && engine.detects {
         net.languages(&encoded)?;
     }
     let english = Language::from_tag("en").ok();
@@ -139,15 +148,9 @@ fn warm_up(engine: &Engine<Ct2>) -> Result<bool, Failure> {
     .build(&engine.tokens);
     let search = Search::at(0.0, prompt.tokens.len() + 1, &options, &Arc::from([]));
     net.generate(&encoded, &[&prompt.tokens], &search)?;
-    let aligned = net.align(
-        &encoded,
-        &engine.tokens.start(&task),
-        &[&engine.tokens.encode(" a")],
-        &[10],
-    );
-    match aligned {
-        Ok(_) => Ok(true),
-        Err(NetError(reason)) if reason.contains("alignment_heads") => Ok(false),
-        Err(error) => Err(error.into()),
+    if engine.aligns {
+        let text = engine.tokens.encode(" a");
+        net.align(&encoded, &engine.tokens.start(&task), &[&text], &[10])?;
     }
+    Ok(())
 }

@@ -60,6 +60,15 @@ pub(crate) fn end(pieces: &[Spoken]) -> Option<f64> {
         .or_else(|| pieces.last().map(|piece| piece.end))
 }
 
+/// The last word: when it begins, in seconds from the beginning of the window, and its number of tokens.
+pub(crate) fn last(split: Vec<Token>, alignment: &Alignment) -> Option<(f64, usize)> {
+    let words = split.len();
+    let timings = time(split, alignment);
+    // An alignment that ends early does not tell about the last word.
+    let last = timings.last().filter(|_| timings.len() == words)?;
+    Some((last.start, last.len))
+}
+
 /// Gives pieces their words, and the times of their first and last words. `split`: the words of all pieces' text in order;
 /// `offset`: where the window begins, `last_speech`: where the last word before it ended, both in seconds.
 pub(crate) fn place(

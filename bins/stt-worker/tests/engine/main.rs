@@ -2,5 +2,6 @@
 
 mod batching;
 mod clips;
+mod golden;
 mod parity;
 mod recommended;

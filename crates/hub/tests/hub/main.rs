@@ -49,7 +49,7 @@ fn offline_with_an_empty_cache_names_what_is_missing() {
     config.offline = true;
     let (_, text) = refused(&config);
     assert!(
-        text.contains(REPOSITORY) && text.contains("config.json, tokenizer.json, model.bin, vocabulary.json"),
+        text.contains(REPOSITORY) && text.contains("config.json, model.bin, vocabulary.json"),
         "{text}"
     );
     assert_eq!(hub.asked().len(), 0);

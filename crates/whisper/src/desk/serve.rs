@@ -119,9 +119,13 @@ impl<N: Net> Desk<N> {
                 let found = net.generate(view, &prompts, search)?;
                 self.counts.batches.add(1);
                 self.counts.generated.add(prompts.len());
+                self.counts
+                    .steps
+                    .add(found.iter().map(|row| row.tokens.len() + 1).sum());
                 found.into_iter().map(Answer::Generated).collect()
             }
             Call::Align { start, frames, .. } => {
+                self.counts.aligned.add(entries.len());
                 // Rows that ask nothing have no text.
                 let (mut texts, mut frames) = (vec![&[][..]; group.rows], vec![*frames; group.rows]);
                 for (view, entry) in views.iter().zip(entries) {

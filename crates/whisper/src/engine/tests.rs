@@ -13,6 +13,7 @@ use crate::files::ModelDir;
 use crate::mel::MelExtractor;
 use crate::net::{Alignment, Generated, NetError, POSITIONS, Search};
 use crate::options::Options;
+use crate::prompt::Prompt;
 
 /// What is asked of the network to generate: prompt, temperature, most tokens.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,6 +29,8 @@ struct Script {
     asked: Mutex<Vec<Asked>>,
     languages: Vec<(u32, f32)>,
     encoded: Mutex<usize>,
+    /// Steps of 0.02 s that each token of a text takes in its alignment; 0 gives none.
+    pace: usize,
 }
 
 impl Net for Script {
@@ -58,7 +61,14 @@ impl Net for Script {
     }
 
     fn align(&self, (): &(), _: &[u32], texts: &[&[u32]], _: &[usize]) -> Result<Vec<Alignment>, NetError> {
-        Ok(texts.iter().map(|_| Alignment::default()).collect())
+        if self.pace == 0 {
+            return Ok(texts.iter().map(|_| Alignment::default()).collect());
+        }
+        let evenly = |text: &&[u32]| Alignment {
+            path: (0..=text.len()).map(|token| (token, token * self.pace)).collect(),
+            probabilities: vec![0.9; text.len()],
+        };
+        Ok(texts.iter().map(evenly).collect())
     }
 }
 
@@ -75,13 +85,40 @@ fn engine(answers: impl FnOnce(&Tokens) -> Vec<Generated>) -> Engine<Script> {
         asked: Mutex::default(),
         languages: vec![(language("la"), 0.5), (language("en"), 0.3), (language("hi"), 0.1)],
         encoded: Mutex::default(),
+        pace: 0,
     };
     Engine {
         desk: Desk::new(script, 1, Duration::ZERO),
         extractor: MelExtractor::new(80),
         multilingual: true,
         aligns: false,
+        detects: true,
         tokens,
+    }
+}
+
+/// The same, with a model that can align; each token of a text takes so many steps of 0.02 s.
+fn aligning(pace: usize, answers: impl FnOnce(&Tokens) -> Vec<Generated>) -> Engine<Script> {
+    let engine = engine(answers);
+    let script = Script {
+        pace,
+        answers: Mutex::new(engine.desk.net().answers.lock().expect("script").clone()),
+        asked: Mutex::default(),
+        languages: vec![],
+        encoded: Mutex::default(),
+    };
+    Engine {
+        desk: Desk::new(script, 1, Duration::ZERO),
+        aligns: true,
+        ..engine
+    }
+}
+
+/// As the worker transcribes English, but for voice activity detection.
+fn recommended() -> Options {
+    Options {
+        vad_filter: false,
+        ..english(Options::recommended())
     }
 }
 
@@ -228,24 +265,96 @@ fn a_model_that_cannot_find_words_says_so() {
 }
 
 #[test]
-fn text_that_fills_half_of_the_positions_is_generated_with_all_of_them() {
-    let whole = Options {
-        whole_context: true,
-        ..english(Options::default())
+fn the_window_after_a_cut_off_text_begins_with_its_last_word() {
+    // 223 text tokens of 0.08 s: the text ends at 17.84 s.
+    let engine = aligning(4, |tokens| vec![filled(tokens, 224), said(tokens, 0.0, " Check", 12.0)]);
+    let transcript = transcribe(&engine, 30, &recommended()).unwrap();
+    let [first, second] = &transcript.segments[..] else {
+        panic!("{transcript:?}")
     };
-    let engine = engine(|tokens| {
-        vec![
-            filled(tokens, 224),
-            filled(tokens, 300),
-            said(tokens, 0.0, " Check", 1.0),
-        ]
-    });
-    let transcript = transcribe(&engine, 30, &whole).unwrap();
-    assert_eq!(transcript.segments[0].tokens.len(), 300);
-    let lengths: Vec<_> = asked(&engine).iter().map(|asked| asked.max_length).collect();
-    assert_eq!(lengths, [POSITIONS, 2 * 441]);
-    assert_eq!(engine.desk.counts.stats().capped, 1);
-    assert_eq!(*engine.desk.net().encoded.lock().unwrap(), 1, "by the same view");
+    assert_eq!((first.start_sec, second.start_sec), (0.0, first.end_sec));
+    assert!((15.0..17.84).contains(&first.end_sec), "{}", first.end_sec);
+    let lost = 224 - first.tokens.len();
+    assert!(
+        (1..50).contains(&lost),
+        "its last word of {lost} tokens is left to the next window"
+    );
+    let stats = engine.desk.counts.stats();
+    assert_eq!((asked(&engine).len(), stats.capped, stats.aligned), (2, 1, 1));
+    assert!(asked(&engine).iter().all(|asked| asked.max_length == POSITIONS));
+}
+
+#[test]
+fn a_cut_off_text_that_is_bad_costs_no_more_than_its_temperatures() {
+    type Answers = fn(&Tokens) -> Vec<Generated>;
+    let bad: [(&str, Answers); 4] = [
+        ("a loop", |tokens| {
+            let word = tokens.encode(" Check");
+            vec![sure(word.iter().copied().cycle().take(224).collect())]
+        }),
+        ("doubted", |tokens| {
+            vec![Generated {
+                score: -3.0,
+                ..filled(tokens, 224)
+            }]
+        }),
+        ("silent", |tokens| {
+            vec![Generated {
+                score: -3.0,
+                no_speech_prob: 0.9,
+                ..filled(tokens, 224)
+            }]
+        }),
+        ("sampled", |tokens| {
+            let doubted = Generated {
+                score: -3.0,
+                ..filled(tokens, 224)
+            };
+            vec![doubted, filled(tokens, 224)]
+        }),
+    ];
+    for (what, answers) in bad {
+        let engine = aligning(4, answers);
+        transcribe(&engine, 30, &recommended()).unwrap();
+        let stats = engine.desk.counts.stats();
+        assert_eq!((stats.windows, stats.encoded, stats.aligned), (1, 1, 0), "{what}");
+        assert!(asked(&engine).len() <= 6, "{what}");
+    }
+}
+
+#[test]
+fn a_text_that_would_end_early_is_a_guess_and_ends_its_window() {
+    // 223 text tokens of 0.02 s: nobody speaks that fast.
+    let engine = aligning(1, |tokens| vec![filled(tokens, 224)]);
+    let transcript = transcribe(&engine, 30, &recommended()).unwrap();
+    assert_eq!((transcript.segments.len(), asked(&engine).len()), (1, 1));
+    let engine = aligning(2, |tokens| vec![filled(tokens, 224)]);
+    transcribe(&engine, 9, &recommended()).unwrap();
+    let stats = engine.desk.counts.stats();
+    assert_eq!(
+        (stats.windows, stats.aligned),
+        (1, 0),
+        "so short a window is not even aligned"
+    );
+}
+
+#[test]
+fn thirty_seconds_cost_at_most_half_more_than_faster_whispers_worst() {
+    // Cut off, as late as is taken, until the last window takes all temperatures and fills each.
+    let worst = 6 * 225;
+    for pace in 1..=7 {
+        let engine = aligning(pace, |tokens| {
+            let doubted = Generated {
+                score: -3.0,
+                ..filled(tokens, 224)
+            };
+            vec![filled(tokens, 224), filled(tokens, 224), doubted]
+        });
+        transcribe(&engine, 30, &recommended()).unwrap();
+        let stats = engine.desk.counts.stats();
+        assert!(2 * stats.steps <= 3 * worst, "{pace}: {stats:?}");
+        assert!(2 * stats.generated <= 3 * 6 && stats.encoded <= 3, "{pace}: {stats:?}");
+    }
 }
 
 #[test]
@@ -254,46 +363,6 @@ fn by_default_it_is_cut_off_as_faster_whisper_does() {
     let transcript = transcribe(&engine, 30, &english(Options::default())).unwrap();
     assert_eq!(transcript.segments[0].tokens.len(), 224);
     assert_eq!(asked(&engine).len(), 1);
-}
-
-#[test]
-fn text_that_fills_all_positions_is_generated_in_shorter_windows() {
-    let options = Options {
-        whole_context: true,
-        condition_on_previous_text: false,
-        ..english(Options::default())
-    };
-    let engine = engine(|tokens| {
-        let half = said(tokens, 0.0, " Call Meera", 15.0);
-        vec![filled(tokens, 224), filled(tokens, 441), half.clone(), half]
-    });
-    let transcript = transcribe(&engine, 30, &options).unwrap();
-    let times: Vec<_> = transcript
-        .segments
-        .iter()
-        .map(|segment| (segment.start_sec, segment.end_sec))
-        .collect();
-    assert_eq!(times, [(0.0, 15.0), (15.0, 30.0)], "two windows of half the length");
-    assert_eq!(transcript.text, "Call Meera Call Meera");
-}
-
-#[test]
-fn a_longer_text_that_is_poor_is_not_taken_and_the_window_is_halved() {
-    let options = Options {
-        whole_context: true,
-        condition_on_previous_text: false,
-        temperatures: vec![0.0],
-        ..english(Options::default())
-    };
-    let engine = engine(|tokens| {
-        let half = said(tokens, 0.0, " Call Meera", 15.0);
-        let poor = Generated {
-            score: -3.0,
-            ..filled(tokens, 300)
-        };
-        vec![filled(tokens, 224), poor, half.clone(), half]
-    });
-    assert_eq!(transcribe(&engine, 30, &options).unwrap().text, "Call Meera Call Meera");
 }
 
 #[test]
@@ -308,19 +377,75 @@ fn languages_that_the_model_does_not_know_are_no_silence() {
 }
 
 #[test]
-fn a_model_of_english_knows_no_other() {
+fn a_model_of_english_takes_every_hint_for_english() {
+    for hint in ["hi", "en"] {
+        let mut engine = engine(|tokens| vec![said(tokens, 0.0, " Check", 1.0)]);
+        engine.multilingual = false;
+        let hinted = Options {
+            language: Language::from_tag(hint).ok(),
+            ..Options::default()
+        };
+        let found = transcribe(&engine, 1, &hinted).unwrap();
+        assert_eq!(found.language.map(|language| language.code()), Some("en"));
+        let none = transcribe(&engine, 1, &Options::default()).unwrap();
+        assert_eq!(none.language.map(|language| language.code()), Some("en"));
+        let prompts: Vec<_> = asked(&engine).into_iter().map(|asked| asked.prompt).collect();
+        let start = vec![engine.tokens.sot];
+        assert_eq!(prompts, [start.clone(), start], "no language and no task in the prompt");
+    }
+}
+
+#[test]
+fn a_model_that_lists_no_languages_needs_a_hint() {
     let mut engine = engine(|tokens| vec![said(tokens, 0.0, " Check", 1.0)]);
-    engine.multilingual = false;
-    let hindi = Options {
-        language: Language::from_tag("hi").ok(),
-        ..Options::default()
-    };
+    engine.detects = false;
     assert_eq!(
-        transcribe(&engine, 1, &hindi).unwrap_err().code,
-        ErrorCode::UnsupportedLanguage
+        transcribe(&engine, 1, &english(Options::default())).unwrap().text,
+        "Check"
     );
-    let none = transcribe(&engine, 1, &Options::default()).unwrap();
-    assert_eq!(none.language.map(|language| language.code()), Some("en"));
+    let failure = transcribe(&engine, 1, &Options::default()).unwrap_err();
+    assert!(failure.story().contains("lang_ids"), "{}", failure.story());
+}
+
+#[test]
+fn detection_tells_every_languages_probability() {
+    let engine = engine(|tokens| vec![said(tokens, 0.0, " Check", 1.0)]);
+    let found = transcribe(&engine, 1, &Options::default()).unwrap();
+    let codes: Vec<_> = found
+        .language_probs
+        .iter()
+        .map(|(language, _)| language.code())
+        .collect();
+    assert_eq!(codes, ["la", "en", "hi"]);
+    assert_eq!((found.duration_sec, found.duration_after_vad_sec), (1.0, 1.0));
+    let given = transcribe(&engine, 1, &english(Options::default())).unwrap();
+    assert_eq!(given.language_probs, [], "nothing was detected");
+}
+
+#[test]
+fn the_text_so_far_is_the_prompt_whenever_it_fits() {
+    let engine = engine(|tokens| vec![said(tokens, 0.0, " Check", 1.0)]);
+    let previous = vec![engine.tokens.encode(" Check")[0]; 300];
+    let prompt = |hotwords: Option<&str>| {
+        let task = engine
+            .task_tokens(Language::from_tag("en").ok(), &Options::default())
+            .unwrap();
+        let built = Prompt {
+            previous: &previous,
+            task: &task,
+            hotwords,
+            ..Prompt::default()
+        };
+        built.build(&engine.tokens).tokens.len()
+    };
+    assert_eq!(prompt(None), 1 + 223 + 3);
+    let words = |count: usize| " Check".repeat(count);
+    let each = engine.tokens.encode(" Check").len();
+    // As much as faster-whisper can take, with 20 positions or fewer left to the text.
+    let most = 200 / each;
+    assert_eq!(prompt(Some(&words(most))), 1 + most * each + 223 + 3);
+    // Where it fails, what is oldest is left out.
+    assert_eq!(prompt(Some(&words(300))), POSITIONS - 64);
 }
 
 #[test]
@@ -339,21 +464,6 @@ fn text_that_says_where_to_go_on_is_not_cut_off() {
     let transcript = transcribe(&engine, 30, &options).unwrap();
     assert_eq!(transcript.text, "Call Meera Check");
     assert_eq!((asked(&engine).len(), engine.desk.counts.stats().capped), (2, 0));
-}
-
-#[test]
-fn a_loop_that_fills_the_positions_is_no_text_that_was_cut_off() {
-    let options = Options {
-        whole_context: true,
-        temperatures: vec![0.0],
-        ..english(Options::default())
-    };
-    let engine = engine(|tokens| {
-        let word = tokens.encode(" Check");
-        vec![sure(word.iter().copied().cycle().take(224).collect())]
-    });
-    transcribe(&engine, 30, &options).unwrap();
-    assert_eq!(asked(&engine).len(), 1);
 }
 
 #[test]
@@ -446,6 +556,61 @@ fn progress_is_told_window_by_window_and_a_cancelled_one_ends_there() {
         .unwrap_err();
     assert_eq!(told, [(30.0, 70.0, 1), (60.0, 70.0, 1)]);
     assert_eq!(asked(&engine).len(), 2, "{}", failure.story());
+}
+
+/// Voice activity detection is sure of nothing, and doubts everything.
+fn doubting(threshold: f32) -> Options {
+    english(Options {
+        vad_parameters: vad::VadOptions {
+            threshold,
+            neg_threshold: Some(-1.0),
+            doubt_threshold: Some(0.0),
+            ..vad::VadOptions::recommended()
+        },
+        ..Options::recommended()
+    })
+}
+
+#[test]
+fn a_text_of_a_sound_in_doubt_counts_if_nothing_speaks_against_it() {
+    type Answer = fn(&Tokens) -> Generated;
+    let answers: [(&str, Answer, &str); 4] = [
+        ("plain", |tokens| said(tokens, 0.0, " Call Meera", 1.0), "Call Meera"),
+        (
+            "doubted",
+            |tokens| Generated {
+                score: -0.9,
+                ..said(tokens, 0.0, " Call Meera", 1.0)
+            },
+            "",
+        ),
+        (
+            "no speech",
+            |tokens| Generated {
+                no_speech_prob: 0.7,
+                ..said(tokens, 0.0, " Call Meera", 1.0)
+            },
+            "",
+        ),
+        ("a loop", |tokens| said(tokens, 0.0, &" Check".repeat(40), 1.0), ""),
+    ];
+    for (what, answer, text) in answers {
+        let engine = engine(|tokens| vec![answer(tokens)]);
+        let found = transcribe(&engine, 2, &doubting(2.0)).unwrap();
+        let stats = engine.desk.counts.stats();
+        assert_eq!((found.text.as_str(), asked(&engine).len()), (text, 1), "{what}");
+        assert_eq!(stats.no_speech, u64::from(text.is_empty()), "{what}");
+        assert_eq!((found.duration_sec, found.duration_after_vad_sec), (2.0, 2.0));
+    }
+    // What is surely speech gets all temperatures.
+    let engine = engine(|tokens| {
+        vec![Generated {
+            score: -3.0,
+            ..said(tokens, 0.0, " Call Meera", 1.0)
+        }]
+    });
+    assert_eq!(transcribe(&engine, 2, &doubting(0.0)).unwrap().text, "Call Meera");
+    assert_eq!(asked(&engine).len(), 6);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use stt_core::{ErrorCode, Failure, Language};
 use super::Pass;
 use crate::batch::{Answer, Call};
 use crate::detect::{self, Guess, Vote};
-use crate::engine::NONE_KNOWN;
+use crate::engine::{NO_DETECTION, NONE_KNOWN};
 use crate::mel::FRAMES_PER_SECOND;
 use crate::net::Net;
 use crate::split::Window;
@@ -13,7 +13,7 @@ use crate::split::Window;
 impl<N: Net> Pass<'_, N> {
     /// The language asked for, or heard; with a probability only when heard. `None` when there is nothing to hear.
     pub(crate) fn language(&mut self) -> Result<Option<(Language, Option<f32>)>, Failure> {
-        if let Some(language) = self.engine.given(self.options)? {
+        if let Some(language) = self.engine.given(self.options) {
             return Ok(Some((language, None)));
         }
         let content = self.mel.content_frames();
@@ -47,13 +47,20 @@ impl<N: Net> Pass<'_, N> {
     }
 
     pub(super) fn hear(&mut self, window: Window) -> Result<Option<Guess>, Failure> {
+        if !self.engine.detects {
+            return Err(Failure::permanent(ErrorCode::UnsupportedLanguage, NO_DETECTION));
+        }
         let Answer::Languages(heard) = self.ask(window, Call::Languages)? else {
             unreachable!("languages were asked for")
         };
         let tokens = &self.engine.tokens;
-        let guesses = heard
+        self.language_probs = heard
             .into_iter()
-            .filter_map(|(token, probability)| Some((tokens.language_of(token)?, probability)));
-        Ok(detect::likeliest(guesses, &self.options.languages))
+            .filter_map(|(token, probability)| Some((tokens.language_of(token)?, probability)))
+            .collect();
+        Ok(detect::likeliest(
+            self.language_probs.iter().copied(),
+            &self.options.languages,
+        ))
     }
 }

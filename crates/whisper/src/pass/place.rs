@@ -61,7 +61,7 @@ impl<N: Net> Pass<'_, N> {
         Ok((Some(pieces), next))
     }
 
-    fn align(&mut self, window: Window, task: &[u32], text: &[u32]) -> Result<Alignment, Failure> {
+    pub(super) fn align(&mut self, window: Window, task: &[u32], text: &[u32]) -> Result<Alignment, Failure> {
         let call = Call::Align {
             start: self.engine.tokens.start(task),
             text: text.to_vec(),
