@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .ONESHELL:
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help demo build test fmt lint docs layers fixtures deny deps rust kafka test-kafka test-real real-models chaos fuzz java
+.PHONY: help demo build test simulate fmt lint docs layers fixtures deny deps rust kafka test-kafka chaos fuzz java deb image test-image test-compose test-deploy render test-real real-models
 
 CARGO ?= cargo
 # One profile for everything: the native libraries compile once, for minutes.
@@ -26,11 +26,22 @@ FLAGS := --release --locked
 # Those that only a local Apache Kafka needs (`make kafka`, `make test-kafka`); others are not asked for them.
 #java default-jdk-headless runs Kafka
 #java maven                fetches it
+# Those that only the container image and its test need (`make image`, `make test-image`).
+#image buildah             builds it
+#image podman              runs it
+#image runc                the runtime
+#image netavark            networks of containers
+#image aardvark-dns        by which they find one another
+#image debootstrap         makes the base image where no registry is reached (BASE=local)
+# Those that only the check of what is deployed needs (`make test-deploy`).
+#deploy prometheus         promtool checks rules and runs their tests
+#deploy python3-venv       runs the checks
+#deploy shellcheck         checks the scripts
 LIST := apt
 
 help: ## This list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1 \2/p' $(MAKEFILE_LIST) | while read -r name what; do
-	  printf 'make %-10s %s\n' "$$name" "$$what"
+	  printf 'make %-12s %s\n' "$$name" "$$what"
 	done
 
 demo: deps build $(if $(MODEL),real-models) ## The main job for real: broker, worker, download, model; every transcript compared. MODEL=base: a real model, real speech
@@ -43,6 +54,9 @@ build: rust ## The programs, in release mode
 
 test: rust ## All tests; they need no outside service
 	$(CARGO) test $(FLAGS) --workspace
+
+simulate: rust ## Fleets in virtual time against a simulated Kafka, one history for each of SEEDS (10000) from SEED (any)
+	$(CARGO) run $(FLAGS) --package stt-simulator --example simulate -- $(if $(SEEDS),--seeds $(SEEDS)) $(if $(SEED),--seed $(SEED))
 
 kafka: rust java ## A local Apache Kafka with the worker's topics, on KAFKA_PORT (9092), until Ctrl-C
 	@exec $(CARGO) run --quiet $(FLAGS) --package stt-testkit --example kafka -- $(KAFKA_PORT)
@@ -69,6 +83,51 @@ chaos: rust java ## Workers on a real Kafka while they and it die: JOBS (1000) K
 
 fuzz: rust ## Fuzz jobs, URLs and media, for MINUTES (1) each: TARGET (all) SEED (any) INPUT (one file, once)
 	@exec crates/fuzz/run
+
+image: rust containers ## The container image localhost/stt-worker; BASE=local where no image registry is reached
+	@[[ -z "$(BASE)" ]] || compose/local/base-image debian
+	target=$$($(CARGO) metadata --format-version 1 --no-deps --locked | sed -E 's/.*"target_directory":"([^"]*)".*/\1/')
+	compose/binaries "$$target/image"
+	buildah bud --isolation chroot --layers --file compose/Dockerfile --target runtime --build-context binaries="$$target/image" \
+	  --build-arg VERSION="$$("$$target/image/bin/stt-worker" --version | cut -d' ' -f2)" \
+	  --build-arg REVISION="$$(git rev-parse HEAD)" --build-arg CREATED="$$(git log -1 --format=%cI)" \
+	  --tag localhost/stt-worker:latest .
+
+deb: rust ## The Debian package, in the target directory, with a systemd unit; TEST=1 installs it in a container
+	@target=$$($(CARGO) metadata --format-version 1 --no-deps --locked | sed -E 's/.*"target_directory":"([^"]*)".*/\1/')
+	package=$$(compose/deb "$$target/debian")
+	echo "$$package"
+	[[ -z "$(TEST)" ]] || compose/tests/package "$$package"
+
+test-image: rust java containers ## The image, run by podman on a local Apache Kafka; `make image` makes it
+	@exec python3 compose/tests/image.py
+
+test-compose: containers deploy-tools ## compose/compose.yml with Kafka, worker and Prometheus, by podman-compose; BASE=local as for image
+	@[[ -z "$(BASE)" ]] || compose/local/base-image kafka prometheus
+	exec "$(VENV)/bin/python" compose/tests/stack.py
+
+test-deploy: deploy-tools ## Check what is deployed: compose files, manifests, chart, alerts, dashboard; no Rust is built
+	@exec "$(VENV)/bin/python" compose/tests/deploy.py
+
+render: ## Render chart and manifests anew for test-deploy; needs helm and kustomize
+	@exec compose/tests/render
+
+VENV := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/stt-worker/deploy-venv
+
+deploy-tools:
+	@command -v promtool > /dev/null && command -v shellcheck > /dev/null && python3 -c 'import ensurepip' 2> /dev/null \
+	  || $(MAKE) --no-print-directory deps LIST=deploy
+	if ! cmp -s compose/tests/requirements.txt "$(VENV)/requirements.txt"; then
+	  rm -rf "$(VENV)"
+	  python3 -m venv "$(VENV)"
+	  "$(VENV)/bin/pip" install --quiet --disable-pip-version-check --requirement compose/tests/requirements.txt
+	  cp compose/tests/requirements.txt "$(VENV)/requirements.txt"
+	fi
+
+containers:
+	@if ! command -v buildah > /dev/null || ! command -v podman > /dev/null || ! command -v runc > /dev/null; then
+	  $(MAKE) --no-print-directory deps LIST=image
+	fi
 
 fmt: rust ## Format the code
 	$(CARGO) fmt --all

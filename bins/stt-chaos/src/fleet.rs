@@ -13,7 +13,7 @@ use crate::engine::{BEGUN, POISON};
 use crate::guarantee::Guarantee;
 use crate::history::{History, Turn};
 use crate::trouble::{Trouble, failed};
-use crate::worker::{CONCURRENCY, GRACE, LEAVE_WAIT};
+use crate::worker::{CONCURRENCY, GRACE, LEAVE_WAIT, Pace};
 
 /// How long a worker may take to leave: its grace, three last steps, and room for a slow machine.
 const LEAVE_MAX: Duration = GRACE
@@ -144,7 +144,8 @@ impl Fleet {
             .lines()
             .rev()
             .filter_map(|line| line.split_once(BEGUN)?.1.parse().ok());
-        self.history.struck_with(begun.take(CONCURRENCY + 1));
+        self.history
+            .struck_with(begun.take(CONCURRENCY + Pace::default().queue_max));
     }
 
     fn signal(&self, index: usize, signal: Signal) -> Result<(), Trouble> {

@@ -8,6 +8,8 @@ use std::fmt;
 pub(crate) struct History {
     lives: BTreeMap<String, Vec<Turn>>,
     hits: BTreeMap<usize, usize>,
+    /// Whether the broker was killed or restarted.
+    pub(crate) broker_was_away: bool,
     /// What should not have happened, as sentences.
     pub(crate) faults: Vec<String>,
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use stt_schema::ErrorCode;
 
 use crate::guarantee::Guarantee;
-use crate::history::History;
+use crate::history::{History, Turn};
 use crate::job::{End, Fate, Job};
 use crate::plan::Plan;
 use crate::tally::{Letter, Outcome, Tally};
@@ -75,7 +75,7 @@ impl Verdict {
         }
         self.killed_too_often += usize::from(killed_too_often);
         self.judge_letters(job, outcomes, letters);
-        self.count_duplicates(job, outcomes, history);
+        self.count_duplicates(job, outcomes, history, guarantee);
         self.letters_twice += letters.len().saturating_sub(1);
         if guarantee == Guarantee::ExactlyOnce && outcomes.len().max(letters.len()) > job.copies {
             let (outcomes, letters, records) = (outcomes.len(), letters.len(), job.copies);
@@ -107,14 +107,22 @@ impl Verdict {
         }
     }
 
-    fn count_duplicates(&mut self, job: &Job, outcomes: &[Outcome], history: &History) {
+    fn count_duplicates(&mut self, job: &Job, outcomes: &[Outcome], history: &History, guarantee: Guarantee) {
         for (index, pair) in outcomes.windows(2).enumerate() {
             let cause = if index + 1 < job.copies {
                 SENT_TWICE.to_owned()
             } else if matches!(job.fate, Fate::Flaky | Fate::Stubborn) {
                 RETRIED_TWICE.to_owned()
             } else {
-                match history.turns(&pair[0].by).first() {
+                let turns = history.turns(&pair[0].by);
+                if guarantee == Guarantee::AtLeastOnce && !may_double(turns, history) {
+                    let by = &pair[0].by;
+                    self.fault(
+                        job,
+                        &format!("has a second outcome although its first writer {by} was not hurt"),
+                    );
+                }
+                match turns.first() {
                     Some(turn) => format!("first writer {turn}"),
                     None => "first writer unhurt".to_owned(),
                 }
@@ -128,19 +136,21 @@ impl Verdict {
     }
 }
 
-/// Whether a job that is no poison was rightly taken for it. Suspects run alone, so only one of its crashes can have been
-/// another job's; the others were blows to the very process that had it in hand.
+/// Whether a job that is no poison was rightly taken for it. The last time it runs alone, so that crash was no other job's, but
+/// a blow to the very process that ran it; the crashes before may have been anybody's.
 fn is_fair(job: &Job, end: &End, history: &History) -> bool {
-    let blows_needed = ATTEMPTS_MAX as usize - 1;
-    *end == End::Failed(ErrorCode::WorkerCrashed)
-        && job.fate != Fate::Poison
-        && history.hits(job.number) >= blows_needed
+    *end == End::Failed(ErrorCode::WorkerCrashed) && job.fate != Fate::Poison && history.hits(job.number) >= 1
+}
+
+/// Whether `docs/delivery.md` names a window for a second outcome: the first writer was killed, frozen or fenced (windows 2, 3
+/// and 5), or the broker was away, so that sessions ran out, or a stop or a revocation outlasted it (windows 4 and 5).
+fn may_double(turns: &[Turn], history: &History) -> bool {
+    history.broker_was_away || turns.iter().any(|turn| *turn != Turn::Left)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::history::Turn;
 
     fn plan(jobs: &[(Fate, usize)]) -> Plan {
         let job = |(number, (fate, copies)): (usize, &(Fate, usize))| Job {
@@ -230,7 +240,7 @@ mod tests {
         ended(&mut tally, job, "0.3", End::Failed(ErrorCode::WorkerCrashed));
         dead(&mut tally, job, ErrorCode::WorkerCrashed, 1);
         let mut history = History::default();
-        history.struck_with([0, 5]);
+        history.struck_with([5]);
         let faults = Verdict::of(&plan, &tally, &history, Guarantee::AtLeastOnce).faults;
         assert!(
             matches!(&faults[..], [fault] if fault.contains("ended as FAILED WORKER_CRASHED")),

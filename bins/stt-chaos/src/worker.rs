@@ -7,11 +7,11 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal};
 use signal_hook::consts::SIGTERM;
 use signal_hook::iterator::Signals;
-use stt_core::{Clock as _, Limits, SystemClock};
+use stt_core::{Clock as _, CoordinatorConfig, Limits, Sink, SystemClock};
 use stt_kafka::{
-    Connection, KafkaPublish, KafkaSource, KafkaTransact, Membership, PublishConfig, SourceConfig, TransactConfig,
+    Connection, KafkaSink, KafkaSource, KafkaTransactionSink, Membership, SinkConfig, SourceConfig, TransactionConfig,
 };
-use stt_pipeline::{Config, Parts, Publishing, Status, Stopping};
+use stt_pipeline::{Config, Services, StatusBoard, Stopping};
 
 use crate::engine::Engine;
 use crate::guarantee::Guarantee;
@@ -53,7 +53,7 @@ impl Default for Pace {
             session: SESSION,
             poll_interval_max: None,
             concurrency: CONCURRENCY,
-            queue_max: Config::default().queue_max,
+            queue_max: CoordinatorConfig::default().queue_max,
             grace: GRACE,
             leave_wait: LEAVE_WAIT,
         }
@@ -99,51 +99,53 @@ pub(crate) fn run(role: &Role) -> Result<(), Trouble> {
     };
     let mut source = KafkaSource::new(&connection, source).map_err(failed("cannot join"))?;
     let membership = source.membership().ok_or_else(|| Trouble::new("not a member"))?;
-    let publishing = publishing(role, &connection, membership)?;
+    let mut sink = sink(role, &connection, membership)?;
     let engine = Arc::new(Engine {
         tried: role.tried.clone(),
     });
-    let parts = Parts {
+    let services = Services {
         fetch: engine.clone(),
         decode: engine.clone(),
         transcribe: engine,
         clock: Arc::new(SystemClock),
-        dice: fastrand::f64,
-        model_version: role.name.as_str().into(),
     };
-    let config = Config {
+    let coordinator = CoordinatorConfig {
         concurrency: role.pace.concurrency,
         queue_max: role.pace.queue_max,
         limits: Limits {
             attempts_max: ATTEMPTS_MAX,
             ..Limits::default()
         },
+        model_version: role.name.as_str().into(),
         session_timeout: role.pace.session,
         shutdown_grace: role.pace.grace,
         leave_wait: role.pace.leave_wait,
+        seed: fastrand::u64(..),
+        ..CoordinatorConfig::default()
+    };
+    let config = Config {
+        coordinator,
         ..Config::default()
     };
-    let status = Arc::new(Status::new(SystemClock.now()));
-    let report = stt_pipeline::run(&mut source, publishing, &parts, &config, &status, &stopping);
+    let board = Arc::new(StatusBoard::new(SystemClock.now()));
+    let report = stt_pipeline::run(&mut source, sink.as_mut(), &services, &config, &board, &stopping);
     log::info!("ended: {report:?}");
     report.map(drop).map_err(failed("the pipeline ended"))
 }
 
-fn publishing(role: &Role, connection: &Connection, membership: Membership) -> Result<Publishing, Trouble> {
+fn sink(role: &Role, connection: &Connection, membership: Membership) -> Result<Box<dyn Sink>, Trouble> {
     match role.guarantee {
         Guarantee::AtLeastOnce => {
-            let publish = KafkaPublish::new(connection, PublishConfig::default());
-            let publish = publish.map_err(failed("cannot publish"))?;
-            Ok(Publishing::AtLeastOnce(Arc::new(publish)))
+            let sink = KafkaSink::new(connection, SinkConfig::default());
+            Ok(Box::new(sink.map_err(failed("cannot publish"))?))
         }
         Guarantee::ExactlyOnce => {
-            let config = TransactConfig {
+            let config = TransactionConfig {
                 timeout: TRANSACTION,
-                ..TransactConfig::new(format!("stt-chaos-{}", role.slot))
+                ..TransactionConfig::new(format!("stt-chaos-{}", role.slot))
             };
-            let transact = KafkaTransact::new(connection, config, membership);
-            let transact = transact.map_err(failed("cannot publish in transactions"))?;
-            Ok(Publishing::ExactlyOnce(Box::new(transact)))
+            let sink = KafkaTransactionSink::new(connection, config, membership);
+            Ok(Box::new(sink.map_err(failed("cannot publish in transactions"))?))
         }
     }
 }

@@ -43,7 +43,7 @@ pub fn follow(
 /// The last trouble with the brokers, if there was any, to be put behind the news that the time is over.
 #[must_use]
 pub fn trouble(tail: &Tail) -> String {
-    tail.last_trouble()
+    tail.last_error()
         .map(|text| format!("; last trouble with kafka: {text}"))
         .unwrap_or_default()
 }

@@ -96,7 +96,7 @@ impl Replay<'_> {
                     return Err(Failure::Kafka(ClientError::Unreachable {
                         bootstrap_servers: bootstrap_servers.to_owned(),
                         waited: KAFKA_WAIT_MAX,
-                        cause: letters.last_trouble(),
+                        cause: letters.last_error(),
                     }));
                 }
             }
@@ -121,7 +121,14 @@ impl Replay<'_> {
         }
         self.tally.matched += 1;
         let Some(payload) = &letter.payload else {
-            self.cannot(tailed, "the job's record had no value that could be sent again");
+            let text = match &letter.omitted {
+                Some(omitted) => format!(
+                    "its payload of {} bytes was too large for a dead letter; it is in {}[{}] at offset {}, if that still has it",
+                    omitted.bytes, letter.original_topic, letter.original_partition, letter.original_offset
+                ),
+                None => "the job's record had no value that could be sent again".to_owned(),
+            };
+            self.cannot(tailed, &text);
             return Ok(());
         };
         let key = record.key.as_deref().unwrap_or_default();

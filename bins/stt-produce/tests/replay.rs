@@ -121,6 +121,7 @@ fn letter(payload: &[u8], code: ErrorCode, ago: Duration) -> DeadLetter {
         failed_at: Timestamp::from(SystemTime::now() - ago),
         failure_stage: code.stage(),
         payload: Some(payload.to_vec()),
+        omitted: None,
         error_code: code,
         error_message: "as planned".into(),
         attempt: 3,

@@ -2,12 +2,10 @@
 //! outcomes will go to them.
 
 use std::io::Write as _;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use stt_core::{Clock as _, SystemClock};
-use stt_kafka::{ClientError, Connection, EmbeddedBroker, KafkaPublish, KafkaSource, KafkaTransact, probe};
-use stt_pipeline::Publishing;
+use stt_core::{Clock as _, Sink, SystemClock};
+use stt_kafka::{ClientError, Connection, EmbeddedBroker, KafkaSink, KafkaSource, KafkaTransactionSink, probe};
 
 use crate::address_file::AddressFile;
 use crate::args::Options;
@@ -84,20 +82,16 @@ pub(crate) fn wait_for(connection: &Connection, topics: &[String], timeout: Dura
     }
 }
 
-/// How outcomes leave: each by itself, or in transactions with the offsets.
-pub(crate) fn publishing(plan: &Plan, source: &KafkaSource) -> Result<Publishing, ClientError> {
+/// Where outcomes go: each on its own, or in transactions with the offsets.
+pub(crate) fn sink(plan: &Plan, source: &KafkaSource) -> Result<Box<dyn Sink>, ClientError> {
     let connection = plan.connection();
-    match plan.transact() {
+    match plan.transactions() {
         Some(config) => {
             log::info!("exactly once, in transactions of {}", config.transactional_id);
             let membership = source.membership().expect("the source was opened just now");
-            let transact = KafkaTransact::new(&connection, config, membership)?;
-            Ok(Publishing::ExactlyOnce(Box::new(transact)))
+            Ok(Box::new(KafkaTransactionSink::new(&connection, config, membership)?))
         }
-        None => {
-            let publish = KafkaPublish::new(&connection, plan.publish())?;
-            Ok(Publishing::AtLeastOnce(Arc::new(publish)))
-        }
+        None => Ok(Box::new(KafkaSink::new(&connection, plan.sink())?)),
     }
 }
 

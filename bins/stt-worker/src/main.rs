@@ -34,7 +34,7 @@ fn main() -> ExitCode {
     if decode::is_child() {
         return match stt_audio::decode_child() {
             Ok(()) => ExitCode::SUCCESS,
-            Err(error) => refuse(format_args!("stt-worker: {}", stt_core::story(&error))),
+            Err(error) => refuse(format_args!("stt-worker: {}", stt_core::error_chain(&error))),
         };
     }
     let command = match args::parse(lexopt::Parser::from_env()) {
@@ -83,7 +83,7 @@ fn report(ended: Result<stt_pipeline::Report, error::Error>) -> u8 {
             0
         }
         Err(error) => {
-            log::error!("{}", stt_core::story(&error));
+            log::error!("{}", stt_core::error_chain(&error));
             FAILED
         }
     }

@@ -5,9 +5,9 @@ use std::path::Path;
 use std::time::Duration;
 
 use stt_audio::{DecodeConfig, FetchConfig};
-use stt_core::{Backoff, DetailLevel, Limits};
+use stt_core::{Backoff, CoordinatorConfig, DetailLevel, Limits};
 use stt_hub::HubConfig;
-use stt_kafka::{Connection, PublishConfig, SourceConfig, TransactConfig};
+use stt_kafka::{Connection, SinkConfig, SourceConfig, TransactionConfig};
 use stt_settings::{
     Device, Environment, Problem, Problems, TranscriptionSettings, VadSettings, WorkerSettings, kafka_conf_variable,
 };
@@ -49,13 +49,11 @@ impl Plan {
         connection(&self.settings)
     }
 
-    pub(crate) fn topics(&self) -> [String; 3] {
+    /// The topics that must exist.
+    pub(crate) fn topics(&self) -> Vec<String> {
         let kafka = &self.settings.kafka;
-        [
-            kafka.jobs_topic.clone(),
-            kafka.results_topic.clone(),
-            kafka.dlq_topic.clone(),
-        ]
+        let topics = [&kafka.jobs_topic, &kafka.results_topic, &kafka.dlq_topic];
+        topics.into_iter().chain(&kafka.retry_topic).cloned().collect()
     }
 
     /// An operator's `session.timeout.ms`, or the default.
@@ -71,27 +69,28 @@ impl Plan {
         SourceConfig {
             group_id: self.settings.group_id.clone(),
             topic: self.settings.kafka.jobs_topic.clone(),
+            retry_topic: self.settings.kafka.retry_topic.clone(),
             ..SourceConfig::default()
         }
     }
 
-    pub(crate) fn publish(&self) -> PublishConfig {
-        let [jobs_topic, results_topic, dlq_topic] = self.topics();
-        PublishConfig {
-            results_topic,
-            dlq_topic,
-            jobs_topic,
-            ..PublishConfig::default()
+    pub(crate) fn sink(&self) -> SinkConfig {
+        let kafka = &self.settings.kafka;
+        SinkConfig {
+            results_topic: kafka.results_topic.clone(),
+            dlq_topic: kafka.dlq_topic.clone(),
+            retry_topic: kafka.retry_topic.as_ref().unwrap_or(&kafka.jobs_topic).clone(),
+            ..SinkConfig::default()
         }
     }
 
     /// How transactions are made, where they are.
-    pub(crate) fn transact(&self) -> Option<TransactConfig> {
+    pub(crate) fn transactions(&self) -> Option<TransactionConfig> {
         let group = &self.settings.group_id;
         let id = || format!("{group}-{:016x}", fastrand::u64(..));
-        self.settings.exactly_once.then(|| TransactConfig {
-            publish: self.publish(),
-            ..TransactConfig::new(self.settings.transactional_id.clone().unwrap_or_else(id))
+        self.settings.exactly_once.then(|| TransactionConfig {
+            sink: self.sink(),
+            ..TransactionConfig::new(self.settings.transactional_id.clone().unwrap_or_else(id))
         })
     }
 
@@ -153,7 +152,7 @@ impl Plan {
 
     pub(crate) fn pipeline(&self) -> stt_pipeline::Config {
         let settings = &self.settings;
-        stt_pipeline::Config {
+        let coordinator = CoordinatorConfig {
             concurrency: settings.concurrency,
             queue_max: settings.queue_max,
             limits: Limits {
@@ -166,12 +165,19 @@ impl Plan {
                 },
                 ..Limits::default()
             },
+            priority_topic: settings.kafka.retry_topic.as_deref().map(Into::into),
             detail: settings.transcription.detail,
+            model_version: settings.model.as_str().into(),
             session_timeout: self.session_timeout(),
             idempotency_ttl: settings.idempotency_ttl,
             idempotency_entries_max: settings.idempotency_entries_max,
             shutdown_grace: settings.shutdown_grace,
             leave_wait: crate::signals::LEAVE_WAIT,
+            seed: fastrand::u64(..),
+            ..CoordinatorConfig::default()
+        };
+        stt_pipeline::Config {
+            coordinator,
             ..stt_pipeline::Config::default()
         }
     }
@@ -313,6 +319,7 @@ mod tests {
             ("STT_JOBS_TOPIC", "j"),
             ("STT_RESULTS_TOPIC", "r"),
             ("STT_DLQ_TOPIC", "d"),
+            ("STT_RETRY_TOPIC", "again"),
             ("AUDIO_URL_ALLOW", "media.internal"),
             ("AUDIO_URL_DENY", ".evil.example,10.0.0.1"),
             ("AUDIO_URL_PORTS", "8443"),
@@ -323,7 +330,7 @@ mod tests {
         let plan = Plan::read(&environment).unwrap();
         let (fetch, pipeline, engine) = (
             plan.fetch(Path::new("/t")),
-            plan.pipeline(),
+            plan.pipeline().coordinator,
             plan.engine(Path::new("/m")),
         );
         assert_eq!(
@@ -356,10 +363,13 @@ mod tests {
             ("g", "j")
         );
         assert_eq!(
-            (plan.publish().results_topic.as_str(), plan.publish().dlq_topic.as_str()),
+            (plan.sink().results_topic.as_str(), plan.sink().dlq_topic.as_str()),
             ("r", "d")
         );
-        assert_eq!(plan.publish().jobs_topic, "j");
+        assert_eq!(plan.sink().retry_topic, "again");
+        assert_eq!(plan.source().retry_topic.as_deref(), Some("again"));
+        assert_eq!(pipeline.priority_topic.as_deref(), Some("again"));
+        assert_eq!(plan.topics(), ["j", "r", "d", "again"]);
         assert_eq!(plan.hub().token.as_deref(), Some("t"));
     }
 

@@ -6,7 +6,7 @@ use std::time::Instant;
 use stt_audio::HttpFetch;
 use stt_core::SystemClock;
 use stt_kafka::KafkaSource;
-use stt_pipeline::{Parts, Report, Stopping};
+use stt_pipeline::{Report, Services, Stopping};
 use stt_settings::Environment;
 use stt_whisper::Whisper;
 
@@ -56,17 +56,15 @@ pub(crate) fn run(mut plan: Plan, environment: &Environment, options: &Options) 
         brokers::wait_for(&shared.connection(), &shared.topics(), shared.settings.startup_timeout)
     })??;
 
-    let parts = Parts {
+    let services = Services {
         fetch: Arc::new(HttpFetch::new(plan.fetch(tmp_dir.path())).map_err(|error| Error::Fetch(error.into()))?),
         decode: Arc::clone(&decoder.decode),
         transcribe,
         clock: Arc::new(SystemClock),
-        dice: fastrand::f64,
-        model_version: plan.settings.model.as_str().into(),
     };
     let mut source = KafkaSource::new(&plan.connection(), plan.source()).map_err(Error::Kafka)?;
-    let publishing = brokers::publishing(&plan, &source).map_err(Error::Kafka)?;
-    let status = health.running(Instant::now());
+    let mut sink = brokers::sink(&plan, &source).map_err(Error::Kafka)?;
+    let board = health.running(Instant::now());
     log::info!(
         "taking jobs from {} as {}",
         plan.settings.kafka.jobs_topic,
@@ -74,10 +72,10 @@ pub(crate) fn run(mut plan: Plan, environment: &Environment, options: &Options) 
     );
     Ok(stt_pipeline::run(
         &mut source,
-        publishing,
-        &parts,
+        sink.as_mut(),
+        &services,
         &plan.pipeline(),
-        &status,
+        &board,
         &stopping,
     )?)
 }

@@ -128,13 +128,13 @@ mod tests {
     fn a_directory_that_cannot_be_is_named() {
         let root = tempfile::NamedTempFile::new().unwrap();
         let error = TmpDir::make(root.path(), 0).unwrap_err();
-        assert!(stt_core::story(&error).contains(&root.path().display().to_string()));
+        assert!(stt_core::error_chain(&error).contains(&root.path().display().to_string()));
     }
 
     #[test]
     fn a_directory_that_is_too_small_or_anybodys_is_refused() {
         let root = tempfile::tempdir().unwrap();
-        let refusal = |bytes| stt_core::story(&TmpDir::make(root.path(), bytes).unwrap_err());
+        let refusal = |bytes| stt_core::error_chain(&TmpDir::make(root.path(), bytes).unwrap_err());
         assert!(refusal(u64::MAX).contains(" bytes are free, and MAX_AUDIO_BYTES for each of"));
         fs::set_permissions(root.path(), fs::Permissions::from_mode(0o777)).unwrap();
         assert!(refusal(0).contains("others may write to it (mode 777)"));

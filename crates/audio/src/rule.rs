@@ -121,12 +121,10 @@ impl Name {
         // A name that ends in a number is a misspelt address: resolvers would read it as one.
         let last = name.rsplit('.').next().unwrap_or_default();
         let is_name = name.split('.').all(is_label) && !last.starts_with(|first: char| first.is_ascii_digit());
-        is_name.then(|| {
-            if is_domain {
-                Self::Domain(name)
-            } else {
-                Self::Host(name)
-            }
+        is_name.then_some(if is_domain {
+            Self::Domain(name)
+        } else {
+            Self::Host(name)
         })
     }
 }

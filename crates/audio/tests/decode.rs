@@ -32,7 +32,7 @@ fn assert_refused(result: Result<Pcm, Failure>, code: ErrorCode) -> Failure {
         (failure.code, failure.fault),
         (code, Fault::Permanent),
         "{}",
-        failure.story()
+        failure.error_chain()
     );
     failure
 }

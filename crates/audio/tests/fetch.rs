@@ -23,7 +23,7 @@ fn a_missing_file_is_missing_for_good() {
         failure.message.starts_with("status 404, from http://127.0.0.1:"),
         "{failure}"
     );
-    assert!(!failure.story().contains("secret"), "{failure}");
+    assert!(!failure.error_chain().contains("secret"), "{failure}");
 }
 
 #[test]
@@ -56,7 +56,11 @@ fn https_is_not_spoken_with_a_server_that_answers_in_plain_text() {
     let server = Server::start(vec![raw("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\naudio")]);
     let url = format!("https://{}/note.ogg", server.address);
     let failure = assert_failed(fetch(&setup(|_| {}).fetch, &url), DownloadFailed, LATER);
-    assert!(failure.story().contains("corrupt message"), "{}", failure.story());
+    assert!(
+        failure.error_chain().contains("corrupt message"),
+        "{}",
+        failure.error_chain()
+    );
 }
 
 #[test]
@@ -183,9 +187,9 @@ fn a_body_of_no_stated_length_that_is_reset_is_no_whole_one() {
     });
     let failure = assert_failed(fetch(&setup(|_| {}).fetch, &url), DownloadFailed, LATER);
     assert!(
-        failure.story().contains("the connection broke before the end"),
+        failure.error_chain().contains("the connection broke before the end"),
         "{}",
-        failure.story()
+        failure.error_chain()
     );
     server.join().unwrap();
 }

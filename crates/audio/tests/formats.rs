@@ -27,7 +27,7 @@ fn hear(decoder: &dyn Decode, name: &str, media: &Fetched) -> Pcm {
     let cancel = Cancel::default();
     let budget = Budget::new(&SystemClock, &cancel, Duration::from_secs(60));
     let heard = decoder.decode(media, &budget);
-    heard.unwrap_or_else(|failure| panic!("{name}: {}", failure.story()))
+    heard.unwrap_or_else(|failure| panic!("{name}: {}", failure.error_chain()))
 }
 
 fn row(name: &str) -> &'static Row {

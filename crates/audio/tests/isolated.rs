@@ -68,8 +68,13 @@ fn tone() -> Fetched {
 #[track_caller]
 fn assert_failed(result: Result<Pcm, Failure>, code: ErrorCode, fault: Fault, story: &str) {
     let failure = result.map(|pcm| pcm.samples.len()).expect_err("it should fail");
-    assert_eq!((failure.code, failure.fault), (code, fault), "{}", failure.story());
-    assert!(failure.story().contains(story), "{}", failure.story());
+    assert_eq!(
+        (failure.code, failure.fault),
+        (code, fault),
+        "{}",
+        failure.error_chain()
+    );
+    assert!(failure.error_chain().contains(story), "{}", failure.error_chain());
 }
 
 /// Runs a story, and holds it to leaving nothing behind.
@@ -315,8 +320,8 @@ fn what_is_refused_is_refused_in_the_same_words() {
             let media = Fetched::Memory(bytes);
             let (here, there) = (in_process(&media).unwrap_err(), decode(&decoder, &media).unwrap_err());
             assert_eq!(
-                (here.code, here.fault, here.story()),
-                (there.code, there.fault, there.story())
+                (here.code, here.fault, here.error_chain()),
+                (there.code, there.fault, there.error_chain())
             );
         }
         let mut config = real();

@@ -75,9 +75,9 @@ impl Tally {
             _ if took > allowed + GRACE => Some(format!("it took {took:?} of {allowed:?}")),
             Ok(pcm) if pcm.duration() > DURATION_MAX => Some(format!("{:?} of sound", pcm.duration())),
             Ok(_) => None,
-            Err(failure) if failure.fault != Fault::Permanent || !FfmpegDecode::CODES.contains(&failure.code) => {
-                Some(format!("{:?} {:?}: {}", failure.fault, failure.code, failure.story()))
-            }
+            Err(failure) if failure.fault != Fault::Permanent || !FfmpegDecode::CODES.contains(&failure.code) => Some(
+                format!("{:?} {:?}: {}", failure.fault, failure.code, failure.error_chain()),
+            ),
             Err(_) => None,
         }
     }

@@ -66,7 +66,7 @@ fn a_proxy_that_refuses_is_told_without_its_password() {
     let url = format!("http://me:hunter2@{}", proxy.address);
     let refused = fetch_through(&url, "http://media.example/?token=secret");
     let failure = assert_failed(refused, DownloadFailed, Fault::Transient { after: None });
-    let story = failure.story();
+    let story = failure.error_chain();
     assert!(story.contains("407"), "{story}");
     assert!(!story.contains("hunter2") && !story.contains("secret"), "{story}");
 }

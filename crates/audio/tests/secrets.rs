@@ -87,7 +87,7 @@ fn no_failure_and_no_line_of_the_log_has_more_of_a_url_than_it_may() {
         for replies in stories() {
             let server = FaultyServer::start(replies);
             if let Err(failure) = fetch(&fetcher, &server.url("/file/bot1:pathsecret/a?token=querysecret")) {
-                let told = format!("{}\n{failure:?}", failure.story());
+                let told = format!("{}\n{failure:?}", failure.error_chain());
                 assert!(!hidden.iter().any(|text| told.contains(text)), "{urls_shown:?}: {told}");
                 failed += 1;
             }

@@ -79,7 +79,7 @@ fn no_spelling_of_a_private_address_is_dialled() {
         let odd = !["127.0.0.1", "2130706433", "0x7f.1", "localhost"].contains(&host) && !host.starts_with('[');
         if !(odd && unknown) {
             let failure = assert_failed(Err::<(), _>(failure), SsrfBlocked, Fault::Permanent);
-            assert!(!failure.story().contains("secret"), "{}", failure.story());
+            assert!(!failure.error_chain().contains("secret"), "{}", failure.error_chain());
         }
     }
 }
@@ -96,7 +96,7 @@ fn ports_other_than_those_for_media_are_not_dialled() {
         let failure = assert_failed(refused, SsrfBlocked, Fault::Permanent);
         let why = format!("port {port} is not one that audio is fetched from");
         assert_eq!(
-            failure.story(),
+            failure.error_chain(),
             format!("http://media.example:{port} must not be reached: {why}")
         );
     }
@@ -169,9 +169,9 @@ fn what_the_operator_closed_is_not_reached_although_it_is_open() {
         let refused = fetch(&fetcher, &format!("http://media.internal:{}/", forbidden.port()));
         let failure = assert_failed(refused, SsrfBlocked, Fault::Permanent);
         assert!(
-            failure.story().ends_with("closed by the operator"),
+            failure.error_chain().ends_with("closed by the operator"),
             "{}",
-            failure.story()
+            failure.error_chain()
         );
         assert!(!forbidden.was_touched(), "{rule}");
     }

@@ -72,7 +72,7 @@ fn assert_not_trusted(roots: Option<PrivateRoots>, server: &Arc<ServerConfig>, w
     let server = FaultyServer::start_unasked(vec![tls(server, body(b"audio"))]);
     let url = format!("https://{}/note.ogg?token=secret", server.address);
     let failure = assert_failed(fetch_trusting(roots, &url), DownloadFailed, LATER);
-    let story = failure.story();
+    let story = failure.error_chain();
     assert!(story.contains(why) && !story.contains("secret"), "{story}");
 }
 

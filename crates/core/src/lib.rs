@@ -1,55 +1,30 @@
-//! What stt-worker is made of, without any of the machinery: the values a job passes through, the seams behind which
-//! the machinery stands, and the pure decisions about one job ([`Attempt`]) and about all of them ([`Ledger`]).
+//! The core of stt-worker: the values that a job passes through, the traits behind which the machinery stands (Kafka, HTTP,
+//! FFmpeg, CTranslate2), and [`Coordinator`], which makes every delivery decision.
 //!
-//! `bytes -> Job -> Fetched -> Pcm -> Transcript -> Outcome -> Published -> Committed`: each value is made only by the
-//! step before it. A [`Ticket`] travels along, is used up by publishing, and [`Ledger::settle`] takes only what
-//! publishing returned; so a commit without an acknowledged publish does not compile, nor does settling twice.
+//! A record becomes an [`IncomingJob`]; workers turn it into a [`Transcript`] or a [`Failure`]; the coordinator turns that
+//! into an [`Outcome`], has it published, and commits the record's offset once the broker has acknowledged it.
 //!
-//! This crate does no IO of its own (subtitles go where the caller says), reads no clock but through [`Clock`], holds
-//! no locks and writes no logs.
+//! This crate does no IO of its own (subtitles go where the caller says), reads no clock but through [`Clock`], holds no
+//! locks and writes no logs.
 
-mod attempt;
-mod audio;
-mod backoff;
-mod budget;
-mod case;
-mod clock;
-mod cue;
-mod delays;
-mod detail;
-mod failure;
-mod ledger;
-mod limits;
-mod line;
-mod number;
-mod outcome;
-mod record;
-mod seam;
-mod subtitle;
-mod transcript;
-mod twins;
+mod flow;
+mod model;
+mod ports;
 
-pub use attempt::{Action, Attempt, Event, Verdict};
-pub use audio::{Fetched, Pcm, SpillFile};
-pub use backoff::Backoff;
-pub use budget::{Budget, Cancel, Stop};
-pub use case::{Case, RETRY_HEADERS};
-pub use clock::{Clock, SystemClock};
-pub use cue::Cue;
-pub use delays::Delays;
-pub use failure::{Failure, Fault, story};
-pub use ledger::{Admitted, Assignment, Committed, Due, Ledger, Settled};
-pub use limits::Limits;
-pub use line::Line;
-pub use outcome::{Outcome, OutcomeKind, Published, Receipt};
-pub use record::{Delivery, Header, Partition, Ticket};
-pub use seam::{
-    Decode, Fetch, NotPublished, Publish, Source, SourceError, SourceEvent, Transact, Transacted, Transaction,
-    Transcribe, TranscribeRequest,
+pub use flow::{
+    Coordinator, CoordinatorConfig, Exit, FailureLabel, FlowEvent, Form, IgnoredReason, IncomingJob, Input, JobLabel,
+    JobStatus, NotReady, OutcomeStatus, Output, PartitionStatus, RETRY_HEADERS, Report, Status,
 };
-pub use subtitle::{write_json, write_srt, write_txt, write_vtt};
-pub use transcript::{Segment, Transcript, Word};
-pub use twins::{JobKey, Twin, Twins};
+pub use model::{
+    Backoff, Budget, Cancel, Clock, Cue, Delivery, Destination, Failure, Fault, Fetched, Header, JobId, Limits,
+    Outcome, OutcomeKind, OutcomeRecord, Partition, Pcm, Segment, SpillFile, Stop, SystemClock, Transcript, Word,
+    error_chain, write_json, write_srt, write_txt, write_vtt,
+};
+pub use ports::{
+    Assignment, Batch, BatchId, BatchResult, Commit, CommittedOffset, Decode, Fetch, OutcomeResult, ResetCause, Sink,
+    Source, SourceError, SourceEvent, StageTimes, Transcribe, TranscribeRequest, Waker, WorkItem, WorkStage,
+    WorkerEvent, Workers,
+};
 
-/// Of the wire, what implementors of the seams and users of the values name.
+/// Wire types that implementors of the traits and users of the values name.
 pub use stt_schema::{AudioUrl, DetailLevel, ErrorCode, FailureStage, Language, UrlParts, is_hidden};

@@ -52,8 +52,8 @@ fn sounds(pcm: &Pcm, duration_max: Duration) {
 }
 
 fn fails(failure: &Failure) {
-    assert!(FfmpegDecode::CODES.contains(&failure.code), "{}", failure.story());
-    assert_eq!(failure.fault, Fault::Permanent, "{}", failure.story());
-    let story = failure.story();
+    assert!(FfmpegDecode::CODES.contains(&failure.code), "{}", failure.error_chain());
+    assert_eq!(failure.fault, Fault::Permanent, "{}", failure.error_chain());
+    let story = failure.error_chain();
     assert!(story.len() <= 300 && !story.contains(char::is_control), "{story:?}");
 }

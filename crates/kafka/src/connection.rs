@@ -7,7 +7,7 @@ use rdkafka::ClientConfig;
 
 use crate::{ClientError, properties};
 
-/// Where the brokers are, and the librdkafka properties with which the operator wants them talked to.
+/// Where the brokers are, and the operator's librdkafka properties.
 ///
 /// Clients set what they own themselves ([`crate::OWNED_PROPERTIES`]); everything else that they set is a default, which
 /// a property of the same name replaces. `Debug` shows the names of the properties, never their values.
@@ -22,12 +22,12 @@ pub struct Connection {
 /// What every client sets unless the operator does.
 const DEFAULTS: [(&str, &str); 5] = [
     ("client.id", "stt-worker"),
-    // A topic that is made later, or gets more partitions, is seen after this; librdkafka's own default is 5 minutes.
+    // How soon a new topic or new partitions are noticed; librdkafka's own default is 5 minutes.
     ("topic.metadata.refresh.interval.ms", "10000"),
-    // After an outage: the default of 10 s lets a broker that is back wait.
+    // After an outage: with the default of 10 s, a broker that is back is noticed late.
     ("reconnect.backoff.max.ms", "2000"),
     ("socket.keepalive.enable", "true"),
-    // Brokers close idle connections; that is no trouble.
+    // Brokers close idle connections; that is not an error.
     ("log.connection.close", "false"),
 ];
 

@@ -12,8 +12,8 @@ use crate::{ClientError, native};
 /// A Kafka broker for demos and tests: librdkafka's mock cluster, which speaks the real protocol over TCP on a port of
 /// 127.0.0.1 that the system picks, also with other processes. It lives until it is dropped, and forgets everything then.
 ///
-/// It keeps 5 MiB per partition, in memory. It has no TLS, SASL or ACLs, does not enforce sizes, fences nobody, and makes
-/// transactions visible that were given up: what works here may still be refused by a real broker.
+/// It keeps 5 MiB per partition, in memory. It has no TLS, SASL or ACLs, does not enforce sizes, fences no producer or member,
+/// and makes aborted transactions visible: what works here may still be refused by a real broker.
 pub struct EmbeddedBroker {
     /// The client that the cluster lives in; its thread reads what the cluster logs.
     host: ThreadedProducer<Host>,
@@ -29,15 +29,15 @@ pub enum Request {
     Fetch,
     /// Committing offsets.
     OffsetCommit,
-    /// Asking what is committed.
+    /// Reading committed offsets.
     OffsetFetch,
     /// Staying in a group.
     Heartbeat,
-    /// Becoming the one producer of a transactional id.
+    /// Registering a transactional id.
     InitProducer,
-    /// Telling a transaction which partitions it writes to.
+    /// Adding partitions to a transaction.
     AddPartitions,
-    /// Telling a transaction which group it commits for.
+    /// Adding a group's offsets to a transaction.
     AddOffsets,
     /// Committing offsets in a transaction.
     TxnOffsetCommit,
@@ -54,16 +54,16 @@ pub enum BrokerError {
     TimedOut,
     /// The record is larger than the topic takes.
     MessageTooLarge,
-    /// This user may not.
+    /// This user may not do it.
     TopicUnauthorized,
-    /// The partition is led by somebody else.
+    /// Another broker leads the partition.
     NotLeader,
     /// A transaction that commits for the partition is not ended yet.
     UnstableOffset,
     /// The group's coordinator is starting.
     CoordinatorLoading,
-    /// The note beside an offset is longer than the broker keeps.
-    NoteTooLarge,
+    /// The metadata of a commit is longer than the broker keeps.
+    MetadataTooLarge,
     /// The group is rebalancing.
     RebalanceInProgress,
     /// The member is not in the group any more.
@@ -80,7 +80,7 @@ pub enum BrokerError {
     ProducerFenced,
     /// No broker coordinates it at the moment.
     CoordinatorNotAvailable,
-    /// Another member has this one's name; this one is out for good.
+    /// Another member has the same `group.instance.id`; this one is fenced.
     FencedInstance,
 }
 
@@ -94,7 +94,7 @@ impl EmbeddedBroker {
     /// Starts a broker with these topics, each with its number of partitions.
     ///
     /// # Errors
-    /// [`ClientError::Create`] when no port or thread can be had, or a topic cannot be made.
+    /// [`ClientError::Create`] when there is no free port or thread, or a topic cannot be created.
     pub fn start(topics: &[(&str, i32)]) -> Result<Self, ClientError> {
         let create = |error: rdkafka::error::KafkaError| ClientError::Create(format!("embedded broker: {error}"));
         let mut config = ClientConfig::new();
@@ -121,10 +121,10 @@ impl EmbeddedBroker {
         &self.bootstrap_servers
     }
 
-    /// Makes a topic.
+    /// Creates a topic.
     ///
     /// # Errors
-    /// [`ClientError::Refused`] when there is one of that name, or it or the number of partitions is not possible.
+    /// [`ClientError::Refused`] when it exists, or its name or number of partitions is not valid.
     pub fn create_topic(&self, topic: &str, partitions: i32) -> Result<(), ClientError> {
         if partitions < 1 {
             return Err(Self::refused(
@@ -165,7 +165,7 @@ impl EmbeddedBroker {
         up.map_err(|error| Self::refused("come back".to_owned(), &error.to_string()))
     }
 
-    /// Keeps every answer back for this long (in whole milliseconds) from now on; at first it answers at once.
+    /// Delays every answer by this time (in whole milliseconds) from now on; without this it answers at once.
     ///
     /// # Errors
     /// [`ClientError::Refused`] when librdkafka does not do it.
@@ -180,7 +180,7 @@ impl EmbeddedBroker {
         self.cluster().request_errors(native_key(request), &errors);
     }
 
-    /// Forgets the errors that were not answered yet to requests of that kind.
+    /// Drops the errors that are still waiting for requests of that kind.
     pub fn fail_no_more(&self, request: Request) {
         self.cluster().clear_request_errors(native_key(request));
     }
@@ -222,7 +222,7 @@ fn native_error(error: BrokerError) -> RDKafkaRespErr {
         BrokerError::NotLeader => RDKafkaRespErr::RD_KAFKA_RESP_ERR_NOT_LEADER_FOR_PARTITION,
         BrokerError::UnstableOffset => RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNSTABLE_OFFSET_COMMIT,
         BrokerError::CoordinatorLoading => RDKafkaRespErr::RD_KAFKA_RESP_ERR_COORDINATOR_LOAD_IN_PROGRESS,
-        BrokerError::NoteTooLarge => RDKafkaRespErr::RD_KAFKA_RESP_ERR_OFFSET_METADATA_TOO_LARGE,
+        BrokerError::MetadataTooLarge => RDKafkaRespErr::RD_KAFKA_RESP_ERR_OFFSET_METADATA_TOO_LARGE,
         BrokerError::RebalanceInProgress => RDKafkaRespErr::RD_KAFKA_RESP_ERR_REBALANCE_IN_PROGRESS,
         BrokerError::UnknownMember => RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_MEMBER_ID,
         BrokerError::IllegalGeneration => RDKafkaRespErr::RD_KAFKA_RESP_ERR_ILLEGAL_GENERATION,
@@ -237,7 +237,7 @@ fn native_error(error: BrokerError) -> RDKafkaRespErr {
     }
 }
 
-/// The host sends nothing and connects to nobody but its own brokers, so what it hears is of no interest.
+/// The host client sends nothing and connects to its own brokers only, so its events are not of interest.
 struct Host;
 
 impl ClientContext for Host {

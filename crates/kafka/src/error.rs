@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use crate::PropertyProblem;
 
-/// A client could not be made, or could not do what it was asked to.
+/// A client could not be created, or a request failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ClientError {
     /// The connection's properties are not acceptable. All of them are named.
     #[error("{}", list(.0))]
     Properties(Vec<PropertyProblem>),
-    /// librdkafka refused to make a client.
+    /// librdkafka refused to create a client.
     #[error("cannot make a kafka client: {0}")]
     Create(String),
     /// No broker answered in time.
@@ -21,10 +21,10 @@ pub enum ClientError {
         bootstrap_servers: String,
         /// How long.
         waited: Duration,
-        /// The last trouble that the client told of, if any.
+        /// The last error of the client, if any.
         cause: Option<String>,
     },
-    /// The brokers answered, and know no such topic.
+    /// The brokers answered, and the topic does not exist.
     #[error("topic {0} does not exist, or this user may not see it")]
     UnknownTopic(String),
     /// A broker refused a request.

@@ -1,13 +1,13 @@
 //! Jobs from Kafka, outcomes to Kafka, and a broker to try it with.
 //!
-//! [`KafkaSource`] is a member of the workers' consumer group ([`stt_core::Source`]); [`KafkaPublish`] writes outcomes
-//! and waits until the brokers have them ([`stt_core::Publish`]); [`KafkaTransact`] writes outcomes and commits offsets in
-//! one transaction ([`stt_core::Transact`]). For the tools there are [`JobProducer`], [`Tail`] and
-//! [`probe`]; for demos and tests there is [`EmbeddedBroker`], a real Kafka protocol server inside this process.
+//! [`KafkaSource`] is a member of the workers' consumer group ([`stt_core::Source`]). Outcomes go out by one of two sinks
+//! ([`stt_core::Sink`]): [`KafkaSink`] writes them at least once, [`KafkaTransactionSink`] writes them and commits offsets in
+//! one transaction. For the tools there are [`JobProducer`], [`Tail`] and [`probe`]; for demos and tests there is
+//! [`EmbeddedBroker`], a real Kafka protocol server inside this process.
 //!
-//! The Kafka client is librdkafka, compiled from source. This crate decides nothing about jobs: it keeps no ledger, it
-//! retries no job, and it never commits an offset that it was not told to commit. It never waits without a bound, reads
-//! no environment, and shows no value of a property that may hold a secret.
+//! The Kafka client is librdkafka, compiled from source. This crate decides nothing about jobs: it tracks no job, it
+//! retries none, and it commits only the offsets that it is given. It never waits without a bound, reads no environment, and
+//! shows no value of a property that may be secret.
 //!
 //! ```no_run
 //! use std::time::Duration;
@@ -25,29 +25,30 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod close;
 mod connection;
+mod consumer;
+mod context;
 mod embedded;
 mod error;
-mod farewell;
-mod listener;
+mod job_producer;
 mod native;
-mod outbox;
 mod probe;
-mod produce;
+mod producer;
 mod properties;
-mod publish;
+mod publish_error;
 mod record;
-mod source;
+mod sink;
 mod tail;
-mod transact;
+mod transaction;
 
 pub use connection::Connection;
+pub use consumer::{KafkaSource, Membership, SourceConfig};
 pub use embedded::{BrokerError, EmbeddedBroker, Request};
 pub use error::ClientError;
+pub use job_producer::{JobProducer, Placed, ProducerConfig};
 pub use probe::{Cluster, committed, committed_offsets, probe};
-pub use produce::{JobProducer, Placed, ProducerConfig};
 pub use properties::{OWNED_PROPERTIES, OwnedProperty, PropertyProblem, check_properties};
-pub use publish::{KafkaPublish, PublishConfig};
-pub use source::{KafkaSource, Membership, SourceConfig};
+pub use sink::{KafkaSink, SinkConfig};
 pub use tail::{Start, Tail, TailConfig, Tailed};
-pub use transact::{KafkaTransact, TransactConfig};
+pub use transaction::{KafkaTransactionSink, TransactionConfig};

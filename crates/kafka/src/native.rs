@@ -1,8 +1,10 @@
-//! The few calls of librdkafka that have no safe wrapper, or one that panics on what the world controls.
+//! The few calls of librdkafka that have no safe wrapper, or whose wrapper panics on data that others control.
 
 #![allow(unsafe_code)]
 
-use std::ffi::{CStr, c_char, c_void};
+mod admin;
+
+use std::ffi::{CStr, CString, c_char, c_void};
 use std::{ptr, slice};
 
 use rdkafka::client::Client;
@@ -12,8 +14,10 @@ use rdkafka::types::RDKafkaErrorCode;
 use rdkafka::{ClientContext, TopicPartitionList, bindings};
 use stt_core::Header;
 
-/// The headers of a record, in order. rdkafka's own iterator panics on a name that is no UTF-8, which any producer may
-/// send; here such a name keeps what can be read of it.
+pub(crate) use self::admin::{AdminError, AdminQueue, AdminResult};
+
+/// The headers of a record, in order. rdkafka's own iterator panics on a name that is not UTF-8, which any producer may
+/// send; here such a name keeps what can be decoded of it.
 pub(crate) fn headers(message: &BorrowedMessage<'_>) -> Vec<Header> {
     let mut headers = Vec::new();
     let mut list = ptr::null_mut();
@@ -26,8 +30,8 @@ pub(crate) fn headers(message: &BorrowedMessage<'_>) -> Vec<Header> {
         let mut name: *const c_char = ptr::null();
         let mut value: *const c_void = ptr::null();
         let mut size = 0;
-        // SAFETY: `list` belongs to the message and is not changed meanwhile; past the last header the call says so and
-        // sets nothing.
+        // SAFETY: `list` belongs to the message and is not changed meanwhile; past the last header the call returns an
+        // error and sets nothing.
         let got = unsafe { bindings::rd_kafka_header_get_all(list, headers.len(), &mut name, &mut value, &mut size) };
         if got != bindings::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
             return headers;
@@ -45,9 +49,9 @@ pub(crate) fn headers(message: &BorrowedMessage<'_>) -> Vec<Header> {
     }
 }
 
-/// Commits offsets without waiting; the answer comes to the consumer's own queue, and from there, while polling, to
-/// `ConsumerContext::commit_callback`. (The answer to rdkafka's own asynchronous commit goes nowhere: librdkafka sends it
-/// to a callback in the configuration, which rdkafka does not set.)
+/// Commits offsets without waiting. The answer comes to the consumer's own queue, and from there, while polling, to
+/// `ConsumerContext::commit_callback`. (rdkafka's own asynchronous commit gets no answer: librdkafka sends it to a callback
+/// in the configuration, which rdkafka does not set.)
 pub(crate) fn commit<C: ConsumerContext>(
     consumer: &BaseConsumer<C>,
     offsets: &TopicPartitionList,
@@ -58,7 +62,7 @@ pub(crate) fn commit<C: ConsumerContext>(
     let code = unsafe {
         let queue = bindings::rd_kafka_queue_get_consumer(client);
         if queue.is_null() {
-            // With no queue to answer to, the call would wait for the answer.
+            // Without a queue for the answer the call would wait for it.
             return Err(RDKafkaErrorCode::UnknownGroup);
         }
         let code = bindings::rd_kafka_commit_queue(client, offsets.ptr(), queue, None, ptr::null_mut());
@@ -71,35 +75,99 @@ pub(crate) fn commit<C: ConsumerContext>(
     }
 }
 
-/// The text beside each offset of a list, in the list's order. rdkafka's own reader panics on one that is no UTF-8, which
-/// any program may have committed; here such a text keeps what can be read of it.
-pub(crate) fn notes(list: &TopicPartitionList) -> Vec<String> {
-    // SAFETY: the list is valid while it is borrowed, and `elems` points to `cnt` elements.
+/// Whether the consumer's queue holds something that a poll would serve.
+pub(crate) fn has_queued<C: ConsumerContext>(consumer: &BaseConsumer<C>) -> bool {
+    // SAFETY: the client's handle is valid while `consumer` is borrowed. The queue is a reference of its own, given back at
+    // once.
+    unsafe {
+        let queue = bindings::rd_kafka_queue_get_consumer(consumer.client().native_ptr());
+        if queue.is_null() {
+            return false;
+        }
+        let length = bindings::rd_kafka_queue_length(queue);
+        bindings::rd_kafka_queue_destroy(queue);
+        length > 0
+    }
+}
+
+/// The first offset of a partition's log, as the last fetch of it returned it; no request is made.
+pub(crate) fn cached_log_start<C: ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    topic: &str,
+    partition: i32,
+) -> Option<i64> {
+    let topic = CString::new(topic).ok()?;
+    let (mut low, mut high) = (-1, -1);
+    // SAFETY: the client's handle is valid while `consumer` is borrowed, and so are the string and the two numbers for the
+    // time of the call.
+    let code = unsafe {
+        bindings::rd_kafka_get_watermark_offsets(
+            consumer.client().native_ptr(),
+            topic.as_ptr(),
+            partition,
+            &mut low,
+            &mut high,
+        )
+    };
+    (RDKafkaErrorCode::from(code) == RDKafkaErrorCode::NoError && low >= 0).then_some(low)
+}
+
+/// One element of a list of partitions.
+pub(crate) struct Element {
+    pub(crate) topic: String,
+    pub(crate) partition: i32,
+    /// Negative values are librdkafka's logical offsets.
+    pub(crate) offset: i64,
+    /// The metadata beside the offset. rdkafka's own reader panics on bytes that are not UTF-8, which any program may have
+    /// committed; here such a text keeps what can be decoded of it.
+    pub(crate) metadata: String,
+    pub(crate) error: Option<RDKafkaErrorCode>,
+}
+
+/// The elements of a list, in order.
+pub(crate) fn elements(list: &TopicPartitionList) -> Vec<Element> {
+    // SAFETY: the list is valid while it is borrowed.
+    unsafe { elements_of(list.ptr()) }
+}
+
+/// # Safety
+/// `list` points to a valid list that nothing changes during the call.
+unsafe fn elements_of(list: *const bindings::rd_kafka_topic_partition_list_t) -> Vec<Element> {
+    // SAFETY: the caller vouches for `list`; `elems` points to `cnt` elements.
     let elements = unsafe {
-        let list = &*list.ptr();
+        let list = &*list;
         let count = usize::try_from(list.cnt).unwrap_or(0);
         if count == 0 {
             return Vec::new();
         }
         slice::from_raw_parts(list.elems, count)
     };
-    let note = |element: &bindings::rd_kafka_topic_partition_s| {
-        if element.metadata.is_null() {
-            return String::new();
+    let copy = |element: &bindings::rd_kafka_topic_partition_s| {
+        // SAFETY: `topic` is a zero-terminated string; `metadata`, when there is one, points to `metadata_size` bytes. Both
+        // belong to the list.
+        let (topic, metadata) = unsafe {
+            let metadata = (!element.metadata.is_null())
+                .then(|| slice::from_raw_parts(element.metadata.cast::<u8>(), element.metadata_size));
+            (CStr::from_ptr(element.topic), metadata.unwrap_or_default())
+        };
+        let error = RDKafkaErrorCode::from(element.err);
+        Element {
+            topic: topic.to_string_lossy().into_owned(),
+            partition: element.partition,
+            offset: element.offset,
+            metadata: String::from_utf8_lossy(metadata).into_owned(),
+            error: (error != RDKafkaErrorCode::NoError).then_some(error),
         }
-        // SAFETY: `metadata`, when there is one, points to `metadata_size` bytes that belong to the list.
-        let bytes = unsafe { slice::from_raw_parts(element.metadata.cast::<u8>(), element.metadata_size) };
-        String::from_utf8_lossy(bytes).into_owned()
     };
-    elements.iter().map(note).collect()
+    elements.iter().map(copy).collect()
 }
 
-/// Whether a consumer has a membership as far as it knows: one that the broker does not know any more, or that left, has
-/// none until it joins again.
+/// Whether a consumer is a member of its group as far as the client knows. After a session timeout, or when the broker does
+/// not know the member any more, it is none until it has joined again.
 pub(crate) fn is_member<C: ConsumerContext>(consumer: &BaseConsumer<C>) -> bool {
     let client = consumer.client().native_ptr();
-    // SAFETY: the client's handle is valid while `consumer` is borrowed. The text, null when there is none, is ours to
-    // give back.
+    // SAFETY: the client's handle is valid while `consumer` is borrowed. The text, null when there is none, must be freed by
+    // the caller.
     unsafe {
         let id = bindings::rd_kafka_memberid(client);
         if id.is_null() {
@@ -111,8 +179,8 @@ pub(crate) fn is_member<C: ConsumerContext>(consumer: &BaseConsumer<C>) -> bool 
     }
 }
 
-/// How long the brokers inside `client` wait for more members before a new group gets its first assignment. Does nothing
-/// to a client without brokers inside.
+/// Sets how long the mock brokers of `client` wait for more members before a new group gets its first assignment. Does
+/// nothing to a client without mock brokers.
 pub(crate) fn set_initial_rebalance_delay<C: ClientContext>(client: &Client<C>, delay_ms: i32) {
     // SAFETY: the client's handle is valid while `client` is borrowed. The cluster belongs to the client and lives as
     // long; both calls take its lock or hand over to its thread.
@@ -134,11 +202,11 @@ mod tests {
     use rdkafka::producer::{BaseProducer, Producer};
     use rdkafka::topic_partition_list::Offset;
     use std::time::{Duration, Instant};
-    use stt_core::{Committed, Due, Partition, Source, SourceEvent};
+    use stt_core::{Commit, CommittedOffset, Partition, Source, SourceEvent};
 
     /// No Rust producer can send such a name; others can, and one such record must not stop the worker.
     #[test]
-    fn a_header_name_that_is_no_text_is_read_all_the_same() {
+    fn reads_headers_whose_names_are_not_utf8() {
         let broker = EmbeddedBroker::start(&[("stt.jobs", 1)]).unwrap();
         let producer: BaseProducer = ClientConfig::new()
             .set("bootstrap.servers", broker.bootstrap_servers())
@@ -173,9 +241,9 @@ mod tests {
         assert_eq!(record.delivery.headers, [header]);
     }
 
-    /// Any program may commit for the group; what it wrote beside the offset must not stop the worker.
+    /// Any program may commit for the group; the metadata that it wrote must not stop the worker.
     #[test]
-    fn a_note_that_is_no_text_is_told_all_the_same() {
+    fn reads_commit_metadata_that_is_not_utf8() {
         let broker = EmbeddedBroker::start(&[("stt.jobs", 1)]).unwrap();
         let connection = Connection::new(broker.bootstrap_servers());
         let mut list = TopicPartitionList::new();
@@ -183,8 +251,8 @@ mod tests {
         list.find_partition("stt.jobs", 0).unwrap().set_metadata("a?b\0c");
         // SAFETY: the list has one element, and its metadata is the five bytes above.
         unsafe { *(*(*list.ptr()).elems).metadata.cast::<u8>().add(1) = 0xff };
-        let note = "a\u{fffd}b\0c";
-        assert_eq!(notes(&list), [note]);
+        let metadata = "a\u{fffd}b\0c";
+        assert_eq!(elements(&list)[0].metadata, metadata);
         let foreign: BaseConsumer = ClientConfig::new()
             .set("bootstrap.servers", broker.bootstrap_servers())
             .set("group.id", SourceConfig::default().group_id)
@@ -193,9 +261,9 @@ mod tests {
         foreign.commit(&list, CommitMode::Sync).unwrap();
 
         let mut source = KafkaSource::new(&connection, SourceConfig::default()).unwrap();
-        let committed = Committed {
+        let committed = CommittedOffset {
             next_offset: 7,
-            note: note.to_owned(),
+            metadata: metadata.to_owned(),
         };
         let assigned = next(&mut source);
         assert!(
@@ -206,11 +274,11 @@ mod tests {
             topic: "stt.jobs".into(),
             id: 0,
         };
-        let due = Due { partition, committed };
-        source.commit(std::slice::from_ref(&due));
+        let commit = Commit { partition, committed };
+        source.commit(std::slice::from_ref(&commit));
         let answer = next(&mut source);
         assert!(
-            matches!(&answer, SourceEvent::Committed { due: of, error: None } if *of == [due]),
+            matches!(&answer, SourceEvent::CommitAnswered { commits, error: None } if *commits == [commit]),
             "{answer:?}"
         );
     }
@@ -220,6 +288,7 @@ mod tests {
         while started.elapsed() < Duration::from_secs(60) {
             match source.poll(Duration::from_millis(50)).unwrap() {
                 SourceEvent::Idle => {}
+                SourceEvent::Assigned(assignments) if assignments.is_empty() => {}
                 event => return event,
             }
         }

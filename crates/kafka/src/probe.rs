@@ -1,4 +1,4 @@
-//! Asking the brokers, within a bound: who are you, which topics have you, how far has a group come.
+//! Requests about the cluster, with a time limit: brokers, topics, committed offsets of a group.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -7,13 +7,14 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::TopicPartitionList;
 use rdkafka::types::RDKafkaErrorCode as Code;
-use stt_core::Committed;
+use stt_core::CommittedOffset;
 
-use crate::farewell::drop_within;
-use crate::listener::Listener;
-use crate::{ClientError, Connection, record};
+use crate::close::close_with_timeout;
+use crate::context::LastError;
+use crate::record::TopicNames;
+use crate::{ClientError, Connection, native, record};
 
-/// What the brokers say of themselves.
+/// The brokers and topics of a cluster.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Cluster {
     /// The brokers, as `host:port`.
@@ -34,18 +35,17 @@ impl Cluster {
     }
 }
 
-/// Finds the brokers, or says within `timeout` why not: bad credentials and dead addresses would otherwise be tried
-/// forever, in silence.
+/// Connects to the brokers, or says within `timeout` why that failed: librdkafka itself retries bad credentials and dead
+/// addresses forever, without an error.
 ///
 /// # Errors
-/// [`ClientError::Unreachable`] with the last trouble; bad properties, all of them named.
+/// [`ClientError::Unreachable`] with the last error; bad properties, all of them named.
 pub fn probe(connection: &Connection, timeout: Duration) -> Result<Cluster, ClientError> {
     let mut asking = Asking::new(connection, &[], timeout)?;
     asking.cluster(None)
 }
 
-/// What a group has committed for each partition of a topic, the note beside the offset included; `None` where it
-/// committed nothing.
+/// What a group has committed for each partition of a topic, metadata included; `None` where it committed nothing.
 ///
 /// # Errors
 /// [`ClientError::Unreachable`], [`ClientError::UnknownTopic`], [`ClientError::Refused`]; bad properties.
@@ -54,7 +54,7 @@ pub fn committed(
     group_id: &str,
     topic: &str,
     timeout: Duration,
-) -> Result<BTreeMap<i32, Option<Committed>>, ClientError> {
+) -> Result<BTreeMap<i32, Option<CommittedOffset>>, ClientError> {
     let mut asking = Asking::new(connection, &[("group.id", group_id)], timeout)?;
     let partitions = asking.partitions(topic, false)?;
     let offsets = asking.until_answered(&format!("tell the offsets of group {group_id}"), |consumer, wait| {
@@ -64,14 +64,14 @@ pub fn committed(
         offsets.elements().iter().try_for_each(|element| element.error())?;
         Ok(offsets)
     })?;
-    let entries = record::entries(&offsets, &topic.into());
+    let entries = record::entries(native::elements(&offsets), &TopicNames::new([topic.into()]));
     Ok(entries
         .into_iter()
         .map(|entry| (entry.partition.id, entry.committed))
         .collect())
 }
 
-/// The offsets that a group would go on from, of each partition of a topic; `None` where it committed nothing.
+/// The offsets at which a group would resume, for each partition of a topic; `None` where it committed nothing.
 ///
 /// # Errors
 /// [`ClientError::Unreachable`], [`ClientError::UnknownTopic`], [`ClientError::Refused`]; bad properties.
@@ -82,22 +82,22 @@ pub fn committed_offsets(
     timeout: Duration,
 ) -> Result<BTreeMap<i32, Option<i64>>, ClientError> {
     let committed = committed(connection, group_id, topic, timeout)?;
-    let offset = |committed: Option<Committed>| committed.map(|committed| committed.next_offset);
+    let offset = |committed: Option<CommittedOffset>| committed.map(|committed| committed.next_offset);
     Ok(committed
         .into_iter()
         .map(|(id, committed)| (id, offset(committed)))
         .collect())
 }
 
-/// A client that asks until it is answered or its time is over.
+/// A client that repeats requests until they are answered or its time is over.
 pub(crate) struct Asking {
-    consumer: Option<BaseConsumer<Listener>>,
+    consumer: Option<BaseConsumer<LastError>>,
     bootstrap_servers: String,
     started: Instant,
     timeout: Duration,
 }
 
-/// One try of a request. Between two of them the client's troubles are heard.
+/// Longest wait for one try of a request. Between two of them the client's errors are served.
 const TRY_WAIT: Duration = Duration::from_secs(1);
 
 impl Asking {
@@ -105,7 +105,7 @@ impl Asking {
         let mut all = vec![("allow.auto.create.topics", "false"), ("enable.auto.commit", "false")];
         all.extend(owned);
         let config = connection.client(&[], &all)?;
-        let made = config.create_with_context(Listener::default());
+        let made = config.create_with_context(LastError::default());
         Ok(Self {
             consumer: Some(made.map_err(|error| ClientError::Create(error.to_string()))?),
             bootstrap_servers: connection.bootstrap_servers.clone(),
@@ -114,8 +114,8 @@ impl Asking {
         })
     }
 
-    /// The client, for other uses.
-    pub(crate) fn into_consumer(mut self) -> BaseConsumer<Listener> {
+    /// The client itself.
+    pub(crate) fn into_consumer(mut self) -> BaseConsumer<LastError> {
         self.consumer.take().expect("only given away here, by value")
     }
 
@@ -123,7 +123,7 @@ impl Asking {
     pub(crate) fn until_answered<T>(
         &mut self,
         action: &str,
-        mut request: impl FnMut(&BaseConsumer<Listener>, Duration) -> Result<T, KafkaError>,
+        mut request: impl FnMut(&BaseConsumer<LastError>, Duration) -> Result<T, KafkaError>,
     ) -> Result<T, ClientError> {
         let consumer = self.consumer.as_ref().expect("only given away by value");
         loop {
@@ -132,7 +132,7 @@ impl Asking {
                 Ok(answer) => return Ok(answer),
                 Err(error) => error,
             };
-            // Serves what the client has to tell; without an assignment there are no records.
+            // Serves the client's errors; without an assignment there are no records.
             let left = self.timeout.saturating_sub(self.started.elapsed());
             consumer.poll(left.min(Duration::from_millis(50)));
             if is_refusal(&error) {
@@ -145,7 +145,7 @@ impl Asking {
                 return Err(ClientError::Unreachable {
                     bootstrap_servers: self.bootstrap_servers.clone(),
                     waited: self.timeout,
-                    cause: consumer.context().last().or_else(|| Some(error.to_string())),
+                    cause: consumer.context().get().or_else(|| Some(error.to_string())),
                 });
             }
         }
@@ -200,7 +200,7 @@ impl Asking {
 impl Drop for Asking {
     fn drop(&mut self) {
         if let Some(consumer) = self.consumer.take() {
-            drop_within(consumer, Duration::from_millis(500));
+            close_with_timeout(consumer, Duration::from_millis(500));
         }
     }
 }

@@ -8,7 +8,7 @@ use rdkafka::consumer::BaseConsumer;
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaConfRes;
 
-use crate::listener::Listener;
+use crate::context::LastError;
 
 /// A property that operators may not set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,11 +25,11 @@ const fn owned(name: &'static str, reason: &'static str) -> OwnedProperty {
 
 const NAMED: &str = "it has a setting of its own";
 const COMMITS: &str = "offsets are committed when, and only when, an outcome is acknowledged";
-const DURABLE: &str = "an offset passes on the word of every in-sync replica, written once";
-const PATIENT: &str = "a write in doubt is waited for, as giving it up could lose or double it";
-const GROUP: &str = "partitions change hands one by one, after their last commits";
-const TOPICS: &str = "whether topics are made on demand is a setting of its own";
-const TEST: &str = "it replaces the brokers by fake ones";
+const DURABLE: &str = "an offset is committed when all in-sync replicas have the outcome, written once";
+const PATIENT: &str = "a write in doubt is waited for; giving it up could lose or duplicate it";
+const GROUP: &str = "partitions change owners one by one, after their last commits";
+const TOPICS: &str = "whether topics are created on demand has a setting of its own";
+const TEST: &str = "it replaces the brokers by simulated ones";
 
 /// The properties that the worker owns, with reasons: its promises rest on them.
 pub const OWNED_PROPERTIES: &[OwnedProperty] = &[
@@ -41,6 +41,10 @@ pub const OWNED_PROPERTIES: &[OwnedProperty] = &[
     owned("auto.commit.interval.ms", COMMITS),
     owned("enable.auto.offset.store", COMMITS),
     owned("offset.store.method", COMMITS),
+    owned(
+        "auto.offset.reset",
+        "no job is skipped: reading starts at the beginning of the log",
+    ),
     owned("acks", DURABLE),
     owned("request.required.acks", DURABLE),
     owned("enable.idempotence", DURABLE),
@@ -52,15 +56,18 @@ pub const OWNED_PROPERTIES: &[OwnedProperty] = &[
     owned("message.send.max.retries", PATIENT),
     owned("group.protocol", GROUP),
     owned("partition.assignment.strategy", GROUP),
-    owned("partitioner", "a key must lie where Java producers put it"),
-    owned("isolation.level", "jobs of transactions that were given up are no jobs"),
+    owned(
+        "partitioner",
+        "a key must map to the partition that Java producers choose",
+    ),
+    owned("isolation.level", "records of aborted transactions are not jobs"),
     owned(
         "enable.partition.eof",
         "the end of a partition is an event that only the tools read",
     ),
     owned(
         "batch.num.messages",
-        "a record that is too large for a broker must be refused alone",
+        "records of a refused request are sent again one by one",
     ),
     owned("allow.auto.create.topics", TOPICS),
     owned("test.mock.num.brokers", TEST),
@@ -129,7 +136,7 @@ fn check(name: &str, value: &str) -> Option<PropertyProblem> {
 fn check_together(properties: &BTreeMap<String, String>) -> Option<PropertyProblem> {
     let mut config = ClientConfig::new();
     config.extend(properties.iter().map(|(name, value)| (name.clone(), value.clone())));
-    let made = config.create_with_context::<_, BaseConsumer<Listener>>(Listener::default());
+    let made = config.create_with_context::<_, BaseConsumer<LastError>>(LastError::default());
     let text = match made.err()? {
         KafkaError::ClientCreation(text) => plain(&text),
         error => error.to_string(),

@@ -1,22 +1,44 @@
-//! Records between librdkafka's form and ours.
+//! Conversions of records and partitions between librdkafka's types and ours.
 
 use std::sync::Arc;
 
 use rdkafka::Message;
-use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::error::KafkaResult;
 use rdkafka::message::{BorrowedMessage, Header as KafkaHeader, OwnedHeaders};
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList, TopicPartitionListElem};
-use stt_core::{Assignment, Committed, Delivery, Due, Header, Partition};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka::types::RDKafkaErrorCode;
+use stt_core::{Commit, CommittedOffset, Delivery, Header, Partition};
 
-use crate::native;
+use crate::native::{self, Element};
 
-/// Takes a record out of librdkafka's buffers. `topic` is the one that is read: its name is shared, not copied.
-pub(crate) fn delivery(message: &BorrowedMessage<'_>, topic: &Arc<str>) -> Delivery {
+/// The topics that a client reads, so that their names are shared, not copied.
+#[derive(Clone, Debug)]
+pub(crate) struct TopicNames(Vec<Arc<str>>);
+
+impl TopicNames {
+    pub(crate) fn new(names: impl IntoIterator<Item = Arc<str>>) -> Self {
+        Self(names.into_iter().collect())
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.0.iter()
+    }
+
+    fn get(&self, name: &str) -> Arc<str> {
+        let known = self.0.iter().find(|known| &***known == name);
+        known.cloned().unwrap_or_else(|| name.into())
+    }
+
+    pub(crate) fn partition(&self, topic: &str, id: i32) -> Partition {
+        let topic = self.get(topic);
+        Partition { topic, id }
+    }
+}
+
+/// Copies a record out of librdkafka's buffers.
+pub(crate) fn delivery(message: &BorrowedMessage<'_>, topics: &TopicNames) -> Delivery {
     Delivery {
-        partition: Partition {
-            topic: topic.clone(),
-            id: message.partition(),
-        },
+        partition: topics.partition(message.topic(), message.partition()),
         offset: message.offset(),
         key: message.key().map(<[u8]>::to_vec),
         payload: message.payload().map(<[u8]>::to_vec),
@@ -47,63 +69,42 @@ pub(crate) fn list<'a>(partitions: impl IntoIterator<Item = &'a Partition>) -> T
     list
 }
 
-/// The partitions of a list of one topic.
-pub(crate) fn partitions(list: &TopicPartitionList, topic: &Arc<str>) -> Vec<Partition> {
-    let partition = |element: &TopicPartitionListElem<'_>| Partition {
-        topic: topic.clone(),
-        id: element.partition(),
-    };
-    list.elements().iter().map(partition).collect()
+/// The partitions of a list.
+pub(crate) fn partitions(list: &TopicPartitionList, topics: &TopicNames) -> Vec<Partition> {
+    let elements = native::elements(list);
+    let partition = |element: &Element| topics.partition(&element.topic, element.partition);
+    elements.iter().map(partition).collect()
 }
 
-/// What is to be committed: offsets and the notes beside them.
-pub(crate) fn commits(due: &[Due]) -> KafkaResult<TopicPartitionList> {
+/// Offsets to be committed, with their metadata.
+pub(crate) fn commits(commits: &[Commit]) -> KafkaResult<TopicPartitionList> {
     let mut list = TopicPartitionList::new();
-    for Due { partition, committed } in due {
+    for Commit { partition, committed } in commits {
         list.add_partition_offset(&partition.topic, partition.id, Offset::Offset(committed.next_offset))?;
         if let Some(mut element) = list.find_partition(&partition.topic, partition.id) {
-            element.set_metadata(&committed.note);
+            element.set_metadata(&committed.metadata);
         }
     }
     Ok(list)
 }
 
-/// Where to begin reading: behind what is committed, or, where nothing is, wherever the client is configured to.
-pub(crate) fn starts(assignments: &[Assignment]) -> KafkaResult<TopicPartitionList> {
-    let mut list = TopicPartitionList::new();
-    for Assignment { partition, committed } in assignments {
-        let committed = committed.as_ref().map(|committed| committed.next_offset);
-        let offset = committed.map_or(Offset::Invalid, Offset::Offset);
-        list.add_partition_offset(&partition.topic, partition.id, offset)?;
-    }
-    Ok(list)
-}
-
-/// What a list says of a partition.
+/// What the broker says of the committed offset of a partition.
 pub(crate) struct Entry {
     pub(crate) partition: Partition,
-    /// Its offset, where it has a number, and the note beside it.
-    pub(crate) committed: Option<Committed>,
-    pub(crate) error: Option<KafkaError>,
+    /// `None` when nothing is committed.
+    pub(crate) committed: Option<CommittedOffset>,
+    pub(crate) error: Option<RDKafkaErrorCode>,
 }
 
-/// What a list of one topic says of each partition.
-pub(crate) fn entries(list: &TopicPartitionList, topic: &Arc<str>) -> Vec<Entry> {
-    let entry = |(element, note): (&TopicPartitionListElem<'_>, String)| Entry {
-        partition: Partition {
-            topic: topic.clone(),
-            id: element.partition(),
-        },
-        committed: number(element.offset()).map(|next_offset| Committed { next_offset, note }),
-        error: element.error().err(),
+/// What a list says of each partition.
+pub(crate) fn entries(elements: Vec<Element>, topics: &TopicNames) -> Vec<Entry> {
+    let entry = |element: Element| Entry {
+        partition: topics.partition(&element.topic, element.partition),
+        committed: (element.offset >= 0).then_some(CommittedOffset {
+            next_offset: element.offset,
+            metadata: element.metadata,
+        }),
+        error: element.error,
     };
-    list.elements().iter().zip(native::notes(list)).map(entry).collect()
-}
-
-/// An offset that is a number.
-pub(crate) fn number(offset: Offset) -> Option<i64> {
-    match offset {
-        Offset::Offset(number) => Some(number),
-        _ => None,
-    }
+    elements.into_iter().map(entry).collect()
 }

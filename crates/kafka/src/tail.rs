@@ -10,9 +10,10 @@ use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use stt_core::Delivery;
 
-use crate::farewell::drop_within;
-use crate::listener::Listener;
+use crate::close::close_with_timeout;
+use crate::context::LastError;
 use crate::probe::Asking;
+use crate::record::TopicNames;
 use crate::{ClientError, Connection, record};
 
 /// Where to begin.
@@ -58,11 +59,12 @@ pub struct Tailed {
     pub timestamp_ms: Option<i64>,
 }
 
-/// Reads every partition of a topic. It joins no group and commits nothing, so it disturbs nobody.
+/// Reads every partition of a topic. It joins no group and commits nothing.
 ///
 /// Where it begins is fixed when [`Tail::open`] returns: an answer to what is produced after that will be seen.
 pub struct Tail {
-    consumer: Option<BaseConsumer<Listener>>,
+    consumer: Option<BaseConsumer<LastError>>,
+    topics: TopicNames,
     topic: Arc<str>,
     /// Where each partition ended at opening.
     ends: BTreeMap<i32, i64>,
@@ -70,7 +72,7 @@ pub struct Tail {
     behind: BTreeMap<i32, i64>,
 }
 
-/// librdkafka reads for nobody without the name of a group; it is not joined.
+/// librdkafka does not read without a group id; the group is not joined.
 const GROUP: &str = "stt-tail";
 
 impl Tail {
@@ -119,6 +121,7 @@ impl Tail {
             .map_err(|error| ClientError::Create(error.to_string()))?;
         Ok(Self {
             consumer: Some(consumer),
+            topics: TopicNames::new([topic.into()]),
             topic: topic.into(),
             ends,
             behind,
@@ -129,7 +132,7 @@ impl Tail {
     /// `None` comes at once, one time; [`Tail::at_end`] tells it from a wait that was over.
     ///
     /// # Errors
-    /// [`ClientError::Refused`] when the client is finished; passing troubles are waited out.
+    /// [`ClientError::Refused`] when the client has failed for good; temporary errors are waited out.
     pub fn next(&mut self, wait: Duration) -> Result<Option<Tailed>, ClientError> {
         let Some(consumer) = &self.consumer else {
             return Ok(None);
@@ -144,7 +147,7 @@ impl Tail {
                         self.behind.remove(&message.partition());
                     }
                     return Ok(Some(Tailed {
-                        delivery: record::delivery(&message, &self.topic),
+                        delivery: record::delivery(&message, &self.topics),
                         timestamp_ms: message.timestamp().to_millis(),
                     }));
                 }
@@ -185,17 +188,17 @@ impl Tail {
         end.is_some_and(|end| delivery.offset < *end)
     }
 
-    /// The last trouble with the brokers, to say why nothing comes.
+    /// The last error with the brokers, to say why nothing is delivered.
     #[must_use]
-    pub fn last_trouble(&self) -> Option<String> {
-        self.consumer.as_ref().and_then(|consumer| consumer.context().last())
+    pub fn last_error(&self) -> Option<String> {
+        self.consumer.as_ref().and_then(|consumer| consumer.context().get())
     }
 }
 
 impl Drop for Tail {
     fn drop(&mut self) {
         if let Some(consumer) = self.consumer.take() {
-            drop_within(consumer, Duration::from_millis(500));
+            close_with_timeout(consumer, Duration::from_millis(500));
         }
     }
 }

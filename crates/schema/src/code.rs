@@ -81,9 +81,9 @@ error_codes! {
     AudioTooLong "AUDIO_TOO_LONG" Transcribe "The audio lasts longer than `MAX_AUDIO_DURATION_SEC`.";
     TranscribeTimeout "TRANSCRIBE_TIMEOUT" Transcribe "Decoding and transcription did not end within `TRANSCRIBE_TIMEOUT`.";
     TranscribeFailed "TRANSCRIBE_FAILED" Transcribe "The engine failed on this audio.";
-    WorkerCrashed "WORKER_CRASHED" Transcribe "The job brought its worker thread or process down.";
+    WorkerCrashed "WORKER_CRASHED" Transcribe "The job brought its worker thread down, or three worker processes.";
     PublishFailed "PUBLISH_FAILED" Publish "The broker does not take the outcome; the worker holds the job, so this is seen in logs and metrics only.";
-    ResultTooLarge "RESULT_TOO_LARGE" Publish "The result is larger than the broker takes.";
+    ResultTooLarge "RESULT_TOO_LARGE" Publish "The result is larger than the broker takes, also without detail.";
 }
 
 impl std::fmt::Display for ErrorCode {

@@ -24,14 +24,26 @@ pub struct DeadLetter {
     pub failed_at: Timestamp,
     /// Where it failed.
     pub failure_stage: FailureStage,
-    /// The payload byte for byte as the producer wrote it; `None` when the record had no value.
+    /// The payload byte for byte as the producer wrote it; `None` when the record had no value, or it is `omitted`.
     pub payload: Option<Vec<u8>>,
+    /// What stands for a payload that is too large for a dead letter.
+    pub omitted: Option<OmittedPayload>,
     /// Why it failed.
     pub error_code: ErrorCode,
     /// The same for people.
     pub error_message: String,
     /// How many times it was tried, this time included.
     pub attempt: u32,
+}
+
+/// Stands for a payload with which the broker did not take the dead letter. The record itself is where `original_topic`,
+/// `original_partition` and `original_offset` say, as long as the topic keeps it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OmittedPayload {
+    /// Its size.
+    pub bytes: u64,
+    /// Its SHA-256, in lowercase hexadecimal digits.
+    pub sha256: String,
 }
 
 /// A message is no dead letter.
@@ -56,6 +68,10 @@ struct Opening<'a> {
 struct Closing<'a> {
     #[serde(rename = "originalB64", skip_serializing_if = "Option::is_none")]
     original_b64: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    original_bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    original_sha256: Option<&'a str>,
     error_code: ErrorCode,
     error_message: &'a str,
     attempt: u32,
@@ -74,6 +90,10 @@ struct Read<'a> {
     job: &'a RawValue,
     #[serde(rename = "originalB64", default)]
     original_b64: Option<String>,
+    #[serde(default)]
+    original_bytes: Option<u64>,
+    #[serde(default)]
+    original_sha256: Option<String>,
     error_code: ErrorCode,
     error_message: String,
     attempt: u32,
@@ -94,6 +114,8 @@ impl DeadLetter {
         });
         let closing = json(&Closing {
             original_b64: encoded.map(|payload| STANDARD.encode(payload)),
+            original_bytes: self.omitted.as_ref().map(|omitted| omitted.bytes),
+            original_sha256: self.omitted.as_ref().map(|omitted| omitted.sha256.as_str()),
             error_code: self.error_code,
             error_message: &self.error_message,
             attempt: self.attempt,
@@ -134,6 +156,10 @@ impl DeadLetter {
             failed_at: read.failed_at,
             failure_stage: read.failure_stage,
             payload,
+            omitted: read
+                .original_bytes
+                .zip(read.original_sha256)
+                .map(|(bytes, sha256)| OmittedPayload { bytes, sha256 }),
             error_code: read.error_code,
             error_message: read.error_message,
             attempt: read.attempt,
@@ -173,6 +199,7 @@ mod tests {
             failed_at: "2026-01-02T03:04:05Z".parse().unwrap(),
             failure_stage: FailureStage::Validation,
             payload: payload.map(<[u8]>::to_vec),
+            omitted: None,
             error_code: ErrorCode::InvalidJob,
             error_message: "\"job\": \u{1}".into(),
             attempt: 1,
@@ -183,7 +210,7 @@ mod tests {
     fn what_is_no_letter_says_why() {
         let good = String::from_utf8(letter(Some(b"{}")).to_json()).unwrap();
         let b64 = String::from_utf8(letter(Some(b"oops")).to_json()).unwrap();
-        let list = r#"["stt.jobs",0,1,"2026-01-02T03:04:05Z","VALIDATION",{},null,"INVALID_JOB","",1]"#;
+        let list = r#"["stt.jobs",0,1,"2026-01-02T03:04:05Z","VALIDATION",{},null,null,null,"INVALID_JOB","",1]"#;
         for (bad, told) in [
             (String::new(), "EOF while parsing"),
             ("[]".into(), "expected struct Read"),
@@ -245,6 +272,25 @@ mod tests {
         }
         let tombstone = letter(None);
         assert_eq!(DeadLetter::parse(&tombstone.to_json()).unwrap(), tombstone);
+    }
+
+    #[test]
+    fn an_omitted_payload_round_trips() {
+        let omitted = OmittedPayload {
+            bytes: 780_000,
+            sha256: "ab".repeat(32),
+        };
+        let letter = DeadLetter {
+            omitted: Some(omitted),
+            ..letter(None)
+        };
+        let json = letter.to_json();
+        assert_eq!(DeadLetter::parse(&json).unwrap(), letter);
+        let text = String::from_utf8(json).unwrap();
+        assert!(
+            text.contains(r#""job":null,"originalBytes":780000,"originalSha256":"abab"#),
+            "{text}"
+        );
     }
 
     #[test]

@@ -25,7 +25,7 @@ mod timestamp;
 mod url;
 
 pub use code::{ErrorCode, FailureStage};
-pub use dead_letter::{BadDeadLetter, DeadLetter};
+pub use dead_letter::{BadDeadLetter, DeadLetter, OmittedPayload};
 pub use detail::{Detail, DetailLevel, DetailSegment, DetailWord};
 pub use job::{Job, JobError, Salvaged};
 pub use language::{Language, UnknownLanguage};

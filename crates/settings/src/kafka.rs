@@ -22,6 +22,8 @@ pub struct KafkaSettings {
     pub results_topic: String,
     /// Topic of the dead letters.
     pub dlq_topic: String,
+    /// Topic of the jobs to be tried again, where they have one of their own.
+    pub retry_topic: Option<String>,
 }
 
 impl KafkaSettings {
@@ -42,6 +44,7 @@ impl KafkaSettings {
             jobs_topic: reader.text("STT_JOBS_TOPIC"),
             results_topic: reader.text("STT_RESULTS_TOPIC"),
             dlq_topic: reader.text("STT_DLQ_TOPIC"),
+            retry_topic: reader.optional("STT_RETRY_TOPIC"),
         };
         // A worker that reads what it writes would feed on itself.
         if settings.results_topic == settings.jobs_topic {
@@ -49,6 +52,16 @@ impl KafkaSettings {
         }
         if [&settings.jobs_topic, &settings.results_topic].contains(&&settings.dlq_topic) {
             reader.refuse("STT_DLQ_TOPIC", "must differ from STT_JOBS_TOPIC and STT_RESULTS_TOPIC");
+        }
+        let others = [&settings.jobs_topic, &settings.results_topic, &settings.dlq_topic];
+        if settings
+            .retry_topic
+            .as_ref()
+            .is_some_and(|topic| others.contains(&topic))
+        {
+            let rule = "must differ from STT_JOBS_TOPIC, STT_RESULTS_TOPIC and STT_DLQ_TOPIC; unset it to keep retries in the \
+                        jobs topic";
+            reader.refuse("STT_RETRY_TOPIC", rule);
         }
         settings
     }
@@ -128,6 +141,7 @@ mod tests {
             ("KAFKA_BOOTSTRAP_SERVERS", "kafka:port"),
             ("STT_RESULTS_TOPIC", "stt.jobs"),
             ("STT_DLQ_TOPIC", "stt.jobs"),
+            ("STT_RETRY_TOPIC", "stt.jobs"),
             ("KAFKA_CONF_", "x"),
             ("KAFKA_CONF_client.id", "x"),
             ("KAFKA_CONF_CLIENT_ID", "y"),
@@ -138,7 +152,9 @@ mod tests {
              KAFKA_CONF_=x: must name a property, as in KAFKA_CONF_SECURITY_PROTOCOL\n\
              KAFKA_CONF_client.id=x: sets a property that another variable sets too\n\
              STT_RESULTS_TOPIC=stt.jobs: must differ from STT_JOBS_TOPIC\n\
-             STT_DLQ_TOPIC=stt.jobs: must differ from STT_JOBS_TOPIC and STT_RESULTS_TOPIC"
+             STT_DLQ_TOPIC=stt.jobs: must differ from STT_JOBS_TOPIC and STT_RESULTS_TOPIC\n\
+             STT_RETRY_TOPIC=stt.jobs: must differ from STT_JOBS_TOPIC, STT_RESULTS_TOPIC and STT_DLQ_TOPIC; unset it to keep \
+             retries in the jobs topic"
         );
     }
 }

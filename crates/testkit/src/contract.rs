@@ -1,52 +1,60 @@
-//! What every [`Source`], [`Publish`] and [`Transact`] owes, whatever stands behind it: the same stories for the broker in
-//! memory and for Kafka. A test calls each with a broker of its own.
+//! What every [`Source`] and every [`Sink`] guarantees: the same stories for the broker in memory and for Kafka. A test calls
+//! each with a broker of its own.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
+use std::thread;
 use std::time::{Duration, Instant};
 
 use stt_core::{
-    Cancel, Committed, Delivery, Due, Fault, Header, Ledger, Outcome, OutcomeKind, Partition, Publish, Source,
-    SourceEvent, Ticket, Transact, Transacted, Transaction,
+    Batch, BatchId, BatchResult, Commit, CommittedOffset, Delivery, Destination, Fault, Header, JobId, Outcome,
+    OutcomeKind, OutcomeRecord, Partition, Sink, Source, SourceEvent,
 };
 
-use crate::Role;
-
-/// A broker with the topics of a worker, jobs with one partition.
-pub trait Bench {
-    /// Writes a job record.
+/// A broker under test: its jobs topic has one partition, nothing is in it, and nothing is committed. Retries go to the jobs
+/// topic.
+pub trait Fixture {
+    /// Produces a job record.
     fn produce(&self, payload: &[u8]);
 
-    /// A new member of the group.
+    /// A member of the group.
     fn join(&self) -> Box<dyn Source>;
 
-    /// A publisher.
-    fn publish(&self) -> Box<dyn Publish>;
+    /// A sink that is not transactional.
+    fn sink(&self) -> Box<dyn Sink>;
 
-    /// Values of what is in a topic, in order, as readers of committed records see it.
-    fn values(&self, role: Role) -> Vec<Vec<u8>>;
+    /// Values in a topic, in order; of [`Destination::Retries`] those of all jobs.
+    fn values(&self, destination: Destination) -> Vec<Vec<u8>>;
 
-    /// What is committed. Asked when no member is left.
-    fn committed(&self) -> Option<Committed>;
+    /// What is committed for the partition. The last member has left.
+    fn committed(&self) -> Option<CommittedOffset>;
 }
 
-/// Longest wait for anything that must come.
 const PATIENCE: Duration = Duration::from_secs(60);
-const POLL: Duration = Duration::from_millis(20);
-const CLOSE_WAIT: Duration = Duration::from_secs(5);
-/// How long something must not come.
-const QUIET: Duration = Duration::from_millis(700);
+const POLL: Duration = Duration::from_millis(50);
 
-/// A member and what it was told.
+/// How long nothing must happen.
+const QUIET: Duration = Duration::from_secs(1);
+
+/// How long leaving the group may take.
+const CLOSE_WAIT: Duration = Duration::from_secs(10);
+
+/// A member and what it has received.
 struct Member {
     source: Box<dyn Source>,
-    partitions: Vec<(Partition, Option<Committed>)>,
+    partitions: Vec<(Partition, Option<CommittedOffset>)>,
     delivered: Vec<Delivery>,
-    answers: Vec<(Vec<Due>, Option<String>)>,
+    answers: Vec<(Vec<Commit>, Option<String>)>,
 }
 
 impl Member {
-    fn join(bench: &dyn Bench) -> Self {
+    fn join(fixture: &dyn Fixture) -> Self {
+        Self::of(fixture.join())
+    }
+
+    fn of(source: Box<dyn Source>) -> Self {
         let mut member = Self {
-            source: bench.join(),
+            source,
             partitions: vec![],
             delivered: vec![],
             answers: vec![],
@@ -56,7 +64,7 @@ impl Member {
     }
 
     fn poll(&mut self) {
-        match self.source.poll(POLL).expect("the source lives") {
+        match self.source.poll(POLL).expect("the source goes on") {
             SourceEvent::Assigned(assignments) => {
                 let pairs = assignments
                     .into_iter()
@@ -64,8 +72,11 @@ impl Member {
                 self.partitions.extend(pairs);
             }
             SourceEvent::Delivered(delivery) => self.delivered.push(delivery),
-            SourceEvent::Committed { due, error } => self.answers.push((due, error)),
-            SourceEvent::Idle | SourceEvent::Revoked { .. } | SourceEvent::Trouble(_) => {}
+            SourceEvent::CommitAnswered { commits, error } => self.answers.push((commits, error)),
+            SourceEvent::Idle
+            | SourceEvent::Revoked { .. }
+            | SourceEvent::LogReset { .. }
+            | SourceEvent::BrokerError(_) => {}
         }
     }
 
@@ -90,18 +101,22 @@ impl Member {
         self.delivered.iter().map(pair).collect()
     }
 
-    fn commit(&mut self, partition: &Partition, next_offset: i64, note: &str) -> Due {
-        let note = note.to_owned();
-        let due = Due {
-            partition: partition.clone(),
-            committed: Committed { next_offset, note },
-        };
-        self.source.commit(std::slice::from_ref(&due));
-        due
+    fn commit(&mut self, partition: &Partition, next_offset: i64, metadata: &str) -> Commit {
+        let commit = commit(partition, next_offset, metadata);
+        self.source.commit(std::slice::from_ref(&commit));
+        commit
     }
 
     fn partition(&self) -> Partition {
         self.partitions[0].0.clone()
+    }
+}
+
+fn commit(partition: &Partition, next_offset: i64, metadata: &str) -> Commit {
+    let metadata = metadata.to_owned();
+    Commit {
+        partition: partition.clone(),
+        committed: CommittedOffset { next_offset, metadata },
     }
 }
 
@@ -111,14 +126,15 @@ fn numbered(count: usize) -> Vec<(i64, Vec<u8>)> {
         .collect()
 }
 
-fn produce(bench: &dyn Bench, count: usize) {
-    numbered(count).iter().for_each(|(_, payload)| bench.produce(payload));
+fn produce(fixture: &dyn Fixture, count: usize) {
+    numbered(count).iter().for_each(|(_, payload)| fixture.produce(payload));
 }
 
-/// Records come in order from the beginning, after their partition was assigned; a pause withholds them and loses none.
-pub fn delivers_in_order_and_a_pause_loses_nothing(bench: &dyn Bench) {
-    produce(bench, 2);
-    let mut member = Member::join(bench);
+/// Records are delivered in order from the beginning, after their partition was assigned; a pause withholds them and loses
+/// none.
+pub fn delivers_in_order_and_a_pause_loses_nothing(fixture: &dyn Fixture) {
+    produce(fixture, 2);
+    let mut member = Member::join(fixture);
     assert_eq!(
         (member.partitions.len(), &member.partitions[0].1),
         (1, &None),
@@ -127,7 +143,7 @@ pub fn delivers_in_order_and_a_pause_loses_nothing(bench: &dyn Bench) {
     assert_eq!(member.delivered(2), numbered(2));
     let partition = member.partition();
     member.source.pause(std::slice::from_ref(&partition));
-    (2..5).for_each(|number| bench.produce(number.to_string().as_bytes()));
+    (2..5).for_each(|number| fixture.produce(number.to_string().as_bytes()));
     member.quiet();
     assert_eq!(member.delivered.len(), 2, "delivered while paused");
     member.source.resume(&[partition]);
@@ -136,26 +152,28 @@ pub fn delivers_in_order_and_a_pause_loses_nothing(bench: &dyn Bench) {
     assert_eq!(member.delivered.len(), 5, "delivered twice");
 }
 
-/// A commit is answered; the next member is told all of it, and goes on there.
-pub fn goes_on_where_the_last_member_committed_and_tells_its_note(bench: &dyn Bench) {
-    produce(bench, 4);
-    let mut first = Member::join(bench);
+/// A commit is answered; the next member gets all of it with its assignment, and reads on there.
+pub fn resumes_at_the_committed_offset_with_its_metadata(fixture: &dyn Fixture) {
+    produce(fixture, 4);
+    let mut first = Member::join(fixture);
     first.delivered(4);
     let partition = first.partition();
-    let due = first.commit(&partition, 2, "s1;1;0x1");
+    // As much metadata as a commit has at most.
+    let metadata = format!("s1;1;0x1{}", "x".repeat(3_492));
+    let commit = first.commit(&partition, 2, &metadata);
     first.until("answer", |member| !member.answers.is_empty());
-    assert_eq!(first.answers, [(vec![due.clone()], None)]);
+    assert_eq!(first.answers, [(vec![commit.clone()], None)]);
     first.source.close(CLOSE_WAIT);
     drop(first);
-    let mut second = Member::join(bench);
-    assert_eq!(second.partitions[0].1, Some(due.committed));
+    let mut second = Member::join(fixture);
+    assert_eq!(second.partitions[0].1, Some(commit.committed));
     assert_eq!(second.delivered(2), numbered(4)[2..]);
 }
 
 /// What is not owned is not committed: its owner would be rewound.
-pub fn commits_for_nobody_elses_partition(bench: &dyn Bench) {
-    produce(bench, 2);
-    let mut member = Member::join(bench);
+pub fn commits_only_for_owned_partitions(fixture: &dyn Fixture) {
+    produce(fixture, 2);
+    let mut member = Member::join(fixture);
     member.delivered(2);
     let mut foreign = member.partition();
     foreign.id = 7;
@@ -166,71 +184,120 @@ pub fn commits_for_nobody_elses_partition(bench: &dyn Bench) {
     member.commit(&own, 1, "");
     member.until("answer", |member| !member.answers.is_empty());
     member.source.close(CLOSE_WAIT);
-    assert_eq!(bench.committed().map(|committed| committed.next_offset), Some(1));
+    assert_eq!(fixture.committed().map(|committed| committed.next_offset), Some(1));
 }
 
-/// A ticket as the ledger gives it.
-fn ticket(ledger: &mut Ledger, partition: &Partition, offset: i64) -> Ticket {
-    ledger.admit(partition, offset).ticket().expect("owned and new")
+/// A waker ends a poll that waits, and a call before the poll is not lost.
+pub fn a_waker_ends_a_poll(fixture: &dyn Fixture) {
+    let mut member = Member::join(fixture);
+    member.quiet();
+    let waker = member.source.waker();
+    waker();
+    assert!(idle_after(&mut member) < QUIET, "woken before the poll");
+    let (started, poll_is_waiting) = mpsc::channel();
+    let from_another_thread = thread::spawn(move || {
+        let _ = poll_is_waiting.recv();
+        let (never, timer) = mpsc::channel::<()>();
+        let _ = timer.recv_timeout(POLL);
+        drop(never);
+        waker();
+    });
+    started.send(()).expect("the thread waits for it");
+    let waited = idle_after(&mut member);
+    assert!(waited < QUIET, "woken during the poll, after {waited:?}");
+    from_another_thread.join().expect("it does not panic");
 }
 
-fn outcomes(ledger: &mut Ledger, partition: &Partition) -> [Outcome; 3] {
+/// How long a long poll waited.
+fn idle_after(member: &mut Member) -> Duration {
+    let began = Instant::now();
+    match member.source.poll(PATIENCE) {
+        Ok(SourceEvent::Idle) => began.elapsed(),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// Outcomes of each kind.
+fn outcomes() -> Vec<Outcome> {
     let header = Header {
         key: "attempt".to_owned(),
         value: Some(b"2".to_vec()),
     };
-    let kinds = [
-        OutcomeKind::Completed {
-            result: b"completed".to_vec(),
-        },
-        OutcomeKind::Failed {
-            result: b"failed".to_vec(),
-            dead_letter: b"dead letter".to_vec(),
-            headers: vec![header.clone()],
-        },
-        OutcomeKind::Retry {
-            payload: b"again".to_vec(),
-            headers: vec![header],
-        },
-    ];
-    let mut offset = -1;
-    kinds.map(|kind| {
-        offset += 1;
-        Outcome::new(ticket(ledger, partition, offset), b"key".to_vec(), kind)
-    })
-}
-
-fn assert_outcomes_are_there(bench: &dyn Bench, jobs: &[&[u8]]) {
-    assert_eq!(bench.values(Role::Results), [b"completed".to_vec(), b"failed".to_vec()]);
-    assert_eq!(bench.values(Role::DeadLetters), [b"dead letter".to_vec()]);
-    assert_eq!(bench.values(Role::Jobs), jobs);
-}
-
-fn jobs_0() -> (Ledger, Partition) {
-    let partition = Partition {
-        topic: "stt.jobs".into(),
-        id: 0,
+    let record = |destination, payload: &[u8], headers: Vec<Header>| OutcomeRecord {
+        destination,
+        key: b"key".to_vec(),
+        payload: payload.to_vec(),
+        headers,
+        acknowledged: false,
     };
-    let mut ledger = Ledger::default();
-    ledger.assign(partition.clone().into());
-    (ledger, partition)
+    let kinds = [
+        (
+            OutcomeKind::Completed,
+            vec![record(Destination::Results, b"completed", vec![])],
+        ),
+        (
+            OutcomeKind::Failed,
+            vec![
+                record(Destination::Results, b"failed", vec![]),
+                record(Destination::DeadLetters, b"dead letter", vec![header.clone()]),
+            ],
+        ),
+        (
+            OutcomeKind::Retry,
+            vec![record(Destination::Retries, b"again", vec![header])],
+        ),
+    ];
+    let outcome = |(job, (kind, records))| Outcome {
+        job: JobId(job),
+        kind,
+        records,
+    };
+    (0..).zip(kinds).map(outcome).collect()
 }
 
-/// Every record of an outcome is where it belongs when its proof is given; a retry is delivered with its headers.
-pub fn publishes_each_kind_of_outcome_to_its_topics(bench: &dyn Bench) {
-    let (mut ledger, partition) = jobs_0();
-    let publish = bench.publish();
-    for (offset, outcome) in outcomes(&mut ledger, &partition).into_iter().enumerate() {
-        let published = publish
-            .publish(outcome, &Cancel::default())
-            .expect("nothing stands against it");
-        assert_eq!(
-            (published.offset(), published.receipt().is_final()),
-            (offset as i64, offset < 2)
-        );
+fn assert_outcomes_are_there(fixture: &dyn Fixture, jobs: &[&[u8]]) {
+    let mut results = fixture.values(Destination::Results);
+    results.sort_unstable(); // a broker may have taken them in any order
+    assert_eq!(results, [b"completed".to_vec(), b"failed".to_vec()]);
+    assert_eq!(fixture.values(Destination::DeadLetters), [b"dead letter".to_vec()]);
+    assert_eq!(fixture.values(Destination::Retries), jobs);
+}
+
+/// Every record of an outcome is in its topic when its result is there, and the waker was called; a retry is delivered with
+/// its headers.
+pub fn publishes_each_kind_of_outcome(fixture: &dyn Fixture) {
+    let mut sink = fixture.sink();
+    assert!(!sink.is_transactional());
+    let (woken, wait) = (Arc::new(AtomicBool::new(false)), Instant::now());
+    let flag = woken.clone();
+    sink.set_waker(Arc::new(move || flag.store(true, Ordering::SeqCst)));
+    let mut sent = outcomes();
+    let alone = sent.remove(0);
+    for (id, outcomes) in [(1, vec![alone]), (2, sent)] {
+        let id = BatchId(id);
+        let commits = vec![];
+        sink.send(Batch { id, outcomes, commits });
     }
-    assert_outcomes_are_there(bench, &[b"again"]);
-    let mut member = Member::join(bench);
+    let mut results: Vec<BatchResult> = vec![];
+    while results.len() < 2 {
+        assert!(wait.elapsed() < PATIENCE, "not published: {results:?}");
+        results.extend(sink.poll());
+    }
+    results.sort_by_key(|result| result.id);
+    for (result, jobs) in results.iter().zip([&[0][..], &[1, 2]]) {
+        assert!(result.failure.is_none(), "{result:?}");
+        let outcomes = result.outcomes.iter();
+        let published: Vec<u64> = outcomes.map(|outcome| outcome.outcome.job.0).collect();
+        assert_eq!(published, jobs, "in their order");
+        for outcome in &result.outcomes {
+            assert!(outcome.result.is_ok(), "{outcome:?}");
+            assert!(outcome.outcome.records.iter().all(|record| record.acknowledged));
+        }
+    }
+    assert!(woken.load(Ordering::SeqCst), "the waker was not called");
+    sink.close(CLOSE_WAIT);
+    assert_outcomes_are_there(fixture, &[b"again"]);
+    let mut member = Member::join(fixture);
     member.delivered(1);
     let retry = &member.delivered[0];
     assert_eq!(
@@ -239,75 +306,74 @@ pub fn publishes_each_kind_of_outcome_to_its_topics(bench: &dyn Bench) {
     );
 }
 
-/// Outcomes and commits of a transaction are there together; one that only commits works as well.
-pub fn transacts_outcomes_and_commits_together(
-    bench: &dyn Bench,
-    member: Box<dyn Source>,
-    transact: &mut dyn Transact,
-) {
-    produce(bench, 3);
-    let mut member = Member {
-        source: member,
-        partitions: vec![],
-        delivered: vec![],
-        answers: vec![],
+/// Records that are acknowledged already are not written again.
+pub fn leaves_acknowledged_records_out(fixture: &dyn Fixture) {
+    let mut sink = fixture.sink();
+    let mut failed = outcomes().remove(1);
+    failed.records[0].acknowledged = true;
+    let (id, outcomes, commits) = (BatchId(1), vec![failed], vec![]);
+    sink.send(Batch { id, outcomes, commits });
+    let began = Instant::now();
+    let result = loop {
+        assert!(began.elapsed() < PATIENCE, "not published");
+        if let Some(result) = sink.poll() {
+            break result;
+        }
     };
-    member.until("an assignment", |member| !member.partitions.is_empty());
-    member.delivered(3);
-    let (mut ledger, partition) = (Ledger::default(), member.partition());
-    ledger.assign(partition.clone().into());
-    let outcomes = outcomes(&mut ledger, &partition);
-    let due = ledger.due_with(&outcomes.iter().map(Outcome::ticket).collect::<Vec<_>>());
-    assert_eq!((due.len(), due[0].committed.next_offset), (1, 3));
-    let ended = end(
-        &mut member,
-        transact,
-        Transaction {
-            outcomes: outcomes.into(),
-            due,
-        },
-    );
-    let Transacted::Committed { published, due } = ended else {
-        panic!("{ended:?}")
-    };
-    assert_eq!(published.len(), 3);
-    assert_eq!(due[0].committed.note, "");
-    assert_outcomes_are_there(bench, &[b"0", b"1", b"2", b"again"]);
-
-    let note = "s1;;0x1".to_owned();
-    let committed = Committed { next_offset: 3, note };
-    let due = vec![Due { partition, committed }];
-    let ended = end(
-        &mut member,
-        transact,
-        Transaction {
-            outcomes: vec![],
-            due: due.clone(),
-        },
-    );
-    assert!(matches!(ended, Transacted::Committed { .. }), "{ended:?}");
-    member.source.close(CLOSE_WAIT);
-    assert_eq!(bench.committed().as_ref(), Some(&due[0].committed));
+    assert!(result.outcomes[0].result.is_ok(), "{result:?}");
+    assert!(fixture.values(Destination::Results).is_empty());
+    assert_eq!(fixture.values(Destination::DeadLetters).len(), 1);
 }
 
-/// Waits for the end of a transaction, keeping the membership alive; unless something outside stands against it.
-fn end(member: &mut Member, transact: &mut dyn Transact, transaction: Transaction) -> Transacted {
-    transact.begin(transaction);
+/// Outcomes and commits of a transaction become visible together; one that only commits works as well.
+pub fn publishes_in_transactions_with_commits(fixture: &dyn Fixture, source: Box<dyn Source>, sink: &mut dyn Sink) {
+    produce(fixture, 3);
+    assert!(sink.is_transactional());
+    let mut member = Member::of(source);
+    sink.set_waker(member.source.waker());
+    member.delivered(3);
+    let partition = member.partition();
+    let commits = vec![commit(&partition, 3, "")];
+    let result = transact(&mut member, sink, outcomes(), &commits);
+    assert_eq!(result.commits, commits);
+    for outcome in &result.outcomes {
+        assert!(outcome.result.is_ok(), "{outcome:?}");
+    }
+    let jobs: Vec<u64> = result.outcomes.iter().map(|outcome| outcome.outcome.job.0).collect();
+    assert_eq!(jobs, [0, 1, 2], "in their order");
+    assert_outcomes_are_there(fixture, &[b"0", b"1", b"2", b"again"]);
+
+    let commits = [commit(&partition, 3, "s1;;0x1")];
+    transact(&mut member, sink, vec![], &commits);
+    member.source.close(CLOSE_WAIT);
+    assert_eq!(fixture.committed().as_ref(), Some(&commits[0].committed));
+}
+
+/// Runs a transaction until it is committed, keeping the membership alive.
+fn transact(member: &mut Member, sink: &mut dyn Sink, outcomes: Vec<Outcome>, commits: &[Commit]) -> BatchResult {
     let began = Instant::now();
+    let (mut id, mut outcomes) = (1, outcomes);
     loop {
-        member.poll();
-        match transact.ended() {
-            // A new group may still be finding itself.
-            Some(Transacted::Aborted {
-                not_published,
-                due,
-                failure,
-            }) if matches!(failure.fault, Fault::Transient { .. }) && began.elapsed() < PATIENCE => {
-                let outcomes = not_published.into_iter().map(|refused| refused.outcome).collect();
-                transact.begin(Transaction { outcomes, due });
+        let commits = commits.to_vec();
+        sink.send(Batch {
+            id: BatchId(id),
+            outcomes,
+            commits,
+        });
+        let result = loop {
+            assert!(began.elapsed() < PATIENCE, "the transaction does not end");
+            member.poll();
+            if let Some(result) = sink.poll() {
+                break result;
             }
-            Some(ended) => return ended,
-            None => assert!(began.elapsed() < PATIENCE, "the transaction does not end"),
+        };
+        assert_eq!(result.id, BatchId(id));
+        match &result.failure {
+            None => return result,
+            // A new group may still be rebalancing.
+            Some(failure) => assert!(matches!(failure.fault, Fault::Transient { .. }), "{failure}"),
         }
+        id += 1;
+        outcomes = result.outcomes.into_iter().map(|outcome| outcome.outcome).collect();
     }
 }

@@ -1,12 +1,11 @@
-//! For tests: a broker in memory that passes for [`stt_core::Source`], [`stt_core::Publish`] and [`stt_core::Transact`],
-//! the [`contract`] that they share with Kafka, scripted steps, an HTTP server that is [`faulty`],
-//! and real Apache Kafka on this machine. Nothing here is used by what ships.
+//! For tests: a broker in memory that implements [`stt_core::Source`] and [`stt_core::Sink`], the [`contract`] that it shares
+//! with Kafka, scripted steps, a [`faulty`] HTTP server, and real Apache Kafka on this machine. Nothing that ships uses it.
 
 pub mod apache;
-mod broker;
 pub mod contract;
 pub mod faulty;
+mod memory;
 mod steps;
 
-pub use broker::{MemoryBroker, MemoryPublish, MemorySource, MemoryTransact, Record, Role};
+pub use memory::{MemoryBroker, MemorySink, MemorySource, MemoryTransactionSink, Record};
 pub use steps::{Script, ToneDecode};

@@ -1,12 +1,12 @@
 //! The broker in memory keeps the contract that Kafka keeps (crates/kafka/tests).
 
-use stt_core::{Committed, Publish, Source};
-use stt_testkit::contract::{self, Bench};
-use stt_testkit::{MemoryBroker, Role};
+use stt_core::{CommittedOffset, Destination, Sink, Source};
+use stt_testkit::MemoryBroker;
+use stt_testkit::contract::{self, Fixture};
 
 struct Memory(MemoryBroker);
 
-impl Bench for Memory {
+impl Fixture for Memory {
     fn produce(&self, payload: &[u8]) {
         self.0.produce(None, payload, vec![]);
     }
@@ -15,21 +15,20 @@ impl Bench for Memory {
         Box::new(self.0.join().0)
     }
 
-    fn publish(&self) -> Box<dyn Publish> {
-        let publish = self.0.join().1;
-        Box::new(publish)
+    fn sink(&self) -> Box<dyn Sink> {
+        Box::new(self.0.join().1)
     }
 
-    fn values(&self, role: Role) -> Vec<Vec<u8>> {
-        self.0.values(role)
+    fn values(&self, destination: Destination) -> Vec<Vec<u8>> {
+        self.0.values(destination)
     }
 
-    fn committed(&self) -> Option<Committed> {
+    fn committed(&self) -> Option<CommittedOffset> {
         self.0.committed()
     }
 }
 
-fn check(story: fn(&dyn Bench)) {
+fn check(story: fn(&dyn Fixture)) {
     story(&Memory(MemoryBroker::default()));
 }
 
@@ -39,23 +38,33 @@ fn delivers_in_order_and_a_pause_loses_nothing() {
 }
 
 #[test]
-fn goes_on_where_the_last_member_committed_and_tells_its_note() {
-    check(contract::goes_on_where_the_last_member_committed_and_tells_its_note);
+fn resumes_at_the_committed_offset_with_its_metadata() {
+    check(contract::resumes_at_the_committed_offset_with_its_metadata);
 }
 
 #[test]
-fn commits_for_nobody_elses_partition() {
-    check(contract::commits_for_nobody_elses_partition);
+fn commits_only_for_owned_partitions() {
+    check(contract::commits_only_for_owned_partitions);
 }
 
 #[test]
-fn publishes_each_kind_of_outcome_to_its_topics() {
-    check(contract::publishes_each_kind_of_outcome_to_its_topics);
+fn a_waker_ends_a_poll() {
+    check(contract::a_waker_ends_a_poll);
 }
 
 #[test]
-fn transacts_outcomes_and_commits_together() {
+fn publishes_each_kind_of_outcome() {
+    check(contract::publishes_each_kind_of_outcome);
+}
+
+#[test]
+fn leaves_acknowledged_records_out() {
+    check(contract::leaves_acknowledged_records_out);
+}
+
+#[test]
+fn publishes_in_transactions_with_commits() {
     let broker = MemoryBroker::default();
-    let (source, mut transact) = (broker.join().0, broker.transact());
-    contract::transacts_outcomes_and_commits_together(&Memory(broker), Box::new(source), &mut transact);
+    let (source, mut sink) = (broker.join().0, broker.transaction_sink());
+    contract::publishes_in_transactions_with_commits(&Memory(broker), Box::new(source), &mut sink);
 }

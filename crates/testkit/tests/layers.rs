@@ -17,7 +17,7 @@ const LAYERS: [&[&str]; 4] = [
         "stt-settings",
         "stt-whisper",
     ],
-    &["stt-fuzz"],
+    &["stt-fuzz", "stt-simulator"],
 ];
 /// Allowed to everybody's tests, and to nothing that ships.
 const TESTKIT: &str = "stt-testkit";

@@ -205,7 +205,7 @@ mod tests {
         ] {
             let failure = Failure::from(NetError(text.into()));
             assert_eq!(failure.fault == Fault::Fatal, fatal, "{text}");
-            assert!(failure.story().ends_with(text));
+            assert!(failure.error_chain().ends_with(text));
         }
     }
 }

@@ -74,7 +74,7 @@ impl Whisper {
         };
         warm_up(&engine).map_err(|failure| LoadError::WarmUp {
             path: config.model_dir.clone(),
-            reason: failure.story(),
+            reason: failure.error_chain(),
         })?;
         if config.options.word_timestamps && !engine.aligns {
             return Err(dir.mismatch(NO_WORDS));

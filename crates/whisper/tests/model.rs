@@ -122,7 +122,7 @@ fn what_cannot_be_transcribed_says_so() {
     let failure = whisper
         .transcribe_with(&second, &Options::default(), &budget)
         .unwrap_err();
-    assert_eq!(failure.story(), "transcription was cancelled");
+    assert_eq!(failure.error_chain(), "transcription was cancelled");
 }
 
 #[test]

@@ -33,11 +33,13 @@ impl Run<'_> {
                 whom = format!(" {name}");
             }
             Kind::KillBroker => {
+                self.fleet.history.broker_was_away = true;
                 self.cluster.kill(0).map_err(broken("kill"))?;
                 SystemClock.sleep(blow.pause);
                 self.cluster.start_node(0).map_err(broken("start"))?;
             }
             Kind::RestartBroker => {
+                self.fleet.history.broker_was_away = true;
                 self.cluster.stop(0).map_err(broken("stop"))?;
                 self.cluster.start_node(0).map_err(broken("start"))?;
             }

@@ -17,7 +17,7 @@ fn a_job_whose_worker_is_killed_is_done_again_by_the_next_one_and_suspected() {
     first.kill();
     site.let_go(0);
     let mut second = site.worker("second", &[]);
-    second.says("was in hand when a worker ended, 1 times so far");
+    second.says("was started by 1 worker processes that ended before it was done");
     site.until_passed();
     assert_eq!(site.runs(0), 2);
     let account = site.account([second]);

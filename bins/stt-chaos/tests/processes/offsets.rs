@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use stt_core::{Clock as _, Committed, SystemClock};
+use stt_core::{Clock as _, CommittedOffset, SystemClock};
 use stt_kafka::{Connection, SourceConfig, committed};
 
 use crate::site::TOPIC;
@@ -20,7 +20,7 @@ pub(crate) struct Observer {
 
 #[derive(Default)]
 struct Seen {
-    last: BTreeMap<i32, Committed>,
+    last: BTreeMap<i32, CommittedOffset>,
     looks: usize,
     /// What moved back, as sentences.
     rewinds: Vec<String>,
@@ -50,7 +50,7 @@ impl Observer {
     }
 
     /// What was committed for a partition at the last look.
-    pub(crate) fn last(&self, partition: i32) -> Option<Committed> {
+    pub(crate) fn last(&self, partition: i32) -> Option<CommittedOffset> {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         seen.last.get(&partition).cloned()
     }

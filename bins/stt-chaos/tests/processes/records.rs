@@ -16,7 +16,7 @@ fn a_job_that_is_published_again_while_it_runs_and_when_it_is_done_runs_once() {
     site.until_passed();
     site.publish(0, "held", 0);
     site.until_passed();
-    worker.says("is a duplicate of one that was done");
+    worker.says("is a duplicate of a job completed recently");
     assert_eq!(site.runs(0), 1);
     let account = site.account([worker]);
     account.assert_completed_once(0..2);

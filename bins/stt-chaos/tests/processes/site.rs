@@ -123,7 +123,11 @@ impl Site {
 
     /// Waits until the broker has this note beside the offset of the first partition.
     pub(crate) fn until_noted(&self, note: &str) {
-        let noted = || self.observer.last(0).is_some_and(|committed| committed.note == note);
+        let noted = || {
+            self.observer
+                .last(0)
+                .is_some_and(|committed| committed.metadata == note)
+        };
         self.until(&format!("{note} is committed"), noted);
     }
 

@@ -45,7 +45,7 @@ fn a_job_that_does_not_end_within_the_grace_is_left_for_the_next_worker_without_
     let second = site.worker("second", &[]);
     site.until_passed();
     assert_eq!(site.runs(0), 2);
-    assert!(!second.said().contains("was in hand when a worker ended"));
+    assert!(!second.said().contains("that ended before it was done"));
     site.account([second]).assert_completed_once([0]);
 }
 

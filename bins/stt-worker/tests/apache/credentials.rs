@@ -95,7 +95,7 @@ fn a_user_who_is_put_out_waits_and_goes_on_when_let_in_again() {
     shared().set_scram_password("leaver", None).unwrap();
     worker.says("uthentication failed");
     story.site.open();
-    not_ready(&mut worker, "the broker does not acknowledge an outcome");
+    not_ready(&mut worker, "publish-blocked");
     assert_eq!(story.committed(), 0);
     shared().set_scram_password("leaver", Some(PASSWORD)).unwrap();
     story.results(0..1);

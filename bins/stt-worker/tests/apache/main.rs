@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)] // helpers of tests are tests
 
 mod credentials;
+mod intruders;
 mod members;
 mod nodes;
 mod outage;

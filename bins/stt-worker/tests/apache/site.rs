@@ -4,7 +4,7 @@ use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex};
 
-/// Serves the same clip at every path of loopback, to the end of the process.
+/// Serves the same clip at every path of loopback, but for `/busy/…`, which is status 503; to the end of the process.
 pub(crate) struct Site {
     pub(crate) url: String,
     gate: Arc<Gate>,
@@ -79,6 +79,12 @@ fn answer(mut stream: TcpStream, clip: &[u8], gate: &Gate) -> std::io::Result<()
     state.asked += 1;
     gate.changed.notify_all();
     drop(gate.changed.wait_while(state, |state| !state.open).unwrap());
+    if head.starts_with(b"GET /busy/") {
+        return write!(
+            stream,
+            "HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+        );
+    }
     write!(
         stream,
         "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",

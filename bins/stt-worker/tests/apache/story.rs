@@ -6,7 +6,7 @@ use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use stt_core::{Clock as _, SystemClock};
+use stt_core::{Clock as _, Header, SystemClock};
 use stt_kafka::{Connection, JobProducer, ProducerConfig, Start, Tail, TailConfig, Tailed, committed_offsets};
 use stt_testkit::apache::{Cluster, Config, User};
 
@@ -41,6 +41,7 @@ pub(crate) struct Story {
     pub(crate) site: Site,
     servers: String,
     connection: Connection,
+    producer: JobProducer,
     tmp_dir: tempfile::TempDir,
 }
 
@@ -61,11 +62,13 @@ impl Story {
                 .unwrap();
         }
         let clip = std::fs::read(fixture("audio").join(clip)).unwrap();
+        let connection = Connection::new(cluster.bootstrap_servers());
         Self {
             name,
             site: Site::new(clip),
             servers: cluster.bootstrap_servers(),
-            connection: Connection::new(cluster.bootstrap_servers()),
+            producer: JobProducer::new(&connection, &ProducerConfig::default()).unwrap(),
+            connection,
             tmp_dir: tempfile::tempdir().unwrap(),
         }
     }
@@ -101,17 +104,42 @@ impl Story {
 
     /// Publishes jobs with these numbers.
     pub(crate) fn produce(&self, numbers: Range<u32>) {
-        let producer = JobProducer::new(&self.connection, &ProducerConfig::default()).unwrap();
         for number in numbers {
-            let job = json!({
-                "jobId": id(number), "taskId": id(number), "audioUrl": format!("{}/{number}", self.site.url),
-                "languageHint": null, "createdAt": "2026-01-02T03:04:05Z", "correlationId": id(number),
-            });
-            let job = job.to_string();
-            producer
-                .produce(&self.topic("jobs"), id(number).as_bytes(), job.as_bytes(), &[])
-                .unwrap();
+            self.produce_job(number, &number.to_string(), &[]);
         }
+    }
+
+    /// Publishes the job with this number, whose audio is at this path.
+    pub(crate) fn produce_job(&self, number: u32, path: &str, headers: &[(&str, &str)]) {
+        let job = json!({
+            "jobId": id(number), "taskId": id(number), "audioUrl": format!("{}/{path}", self.site.url),
+            "languageHint": null, "createdAt": "2026-01-02T03:04:05Z", "correlationId": id(number),
+        });
+        self.produce_raw(id(number).as_bytes(), job.to_string().as_bytes(), headers);
+    }
+
+    /// Publishes any record to the jobs topic.
+    pub(crate) fn produce_raw(&self, key: &[u8], payload: &[u8], headers: &[(&str, &str)]) {
+        let header = |(key, value): &(&str, &str)| Header {
+            key: (*key).to_owned(),
+            value: Some(value.as_bytes().to_vec()),
+        };
+        let headers: Vec<Header> = headers.iter().map(header).collect();
+        self.producer
+            .produce(&self.topic("jobs"), key, payload, &headers)
+            .unwrap();
+    }
+
+    /// The values of a topic's records, in order.
+    pub(crate) fn values(&self, role: &str) -> Vec<Value> {
+        let mut tail = self.tail(role);
+        let mut values = vec![];
+        while !tail.at_end() {
+            let record = tail.next(PATIENCE).unwrap();
+            let payload = record.and_then(|record| record.delivery.payload);
+            values.extend(payload.map(|payload| serde_json::from_slice::<Value>(&payload).unwrap()));
+        }
+        values
     }
 
     /// Waits for a result of each of these jobs, and tells them by number; a job may have more than one.
@@ -124,6 +152,13 @@ impl Story {
         self.read("dlq", numbers)
     }
 
+    /// As [`Story::results`], where other results have other keys.
+    pub(crate) fn results_of_keys(&self, numbers: Range<u32>) -> BTreeMap<u32, Vec<Value>> {
+        let mut found = self.read("results", numbers.clone());
+        found.retain(|number, _| numbers.contains(number));
+        found
+    }
+
     fn read(&self, role: &str, numbers: Range<u32>) -> BTreeMap<u32, Vec<Value>> {
         let deadline = Instant::now() + PATIENCE;
         let mut tail = self.tail(role);
@@ -132,8 +167,9 @@ impl Story {
             let left = deadline.saturating_duration_since(Instant::now());
             assert!(!left.is_zero(), "{role} of {:?} only, not of {numbers:?}", found.keys());
             if let Some(record) = tail.next(left.min(Duration::from_millis(200))).unwrap() {
-                let (number, value) = entry(record);
-                found.entry(number).or_default().push(value);
+                if let Some((number, value)) = entry(record) {
+                    found.entry(number).or_default().push(value);
+                }
             }
         }
         found
@@ -173,13 +209,12 @@ impl Story {
     }
 }
 
-fn entry(record: Tailed) -> (u32, Value) {
-    let key = String::from_utf8(record.delivery.key.unwrap()).unwrap();
-    let number = u32::from_str_radix(key.rsplit('-').next().unwrap(), 16).unwrap();
-    (
-        number,
-        serde_json::from_slice(&record.delivery.payload.unwrap()).unwrap(),
-    )
+/// A job's number, if the record has the key of one, and the value.
+fn entry(record: Tailed) -> Option<(u32, Value)> {
+    let key = String::from_utf8(record.delivery.key?).ok()?;
+    let number = u32::from_str_radix(key.rsplit_once('-')?.1, 16).ok()?;
+    let value = serde_json::from_slice(&record.delivery.payload?).unwrap();
+    Some((number, value))
 }
 
 fn id(number: u32) -> String {

@@ -52,7 +52,12 @@ fn bad_jobs_end_as_dead_letters_and_the_good_ones_beside_them_as_transcripts() {
     assert_eq!(get(health_port, "/live").0, 200);
     worker.says("partitions assigned: ");
     assert_eq!(fs::read_to_string(place.path("address")).unwrap(), address);
-    assert_eq!(get(health_port, "/ready"), (200, "{\"ready\":true}\n".to_owned()));
+    let (status, body) = get(health_port, "/readyz");
+    let body: Value = serde_json::from_str(&body).unwrap();
+    assert_eq!(
+        (status, &body["ready"], &body["state"]["member"]),
+        (200, &json!(true), &json!(true))
+    );
 
     let clip = |name: &str| fs::read(fixture("audio").join(name)).unwrap();
     let url = serve(BTreeMap::from([

@@ -96,7 +96,7 @@ fn ten_thousand_hostile_jobs_leave_nothing_and_the_good_ones_among_them_are_done
     let place = Place::new();
     let variables = [
         ("WORKER_CONCURRENCY", "4"),
-        ("WORKER_QUEUE_MAX", "500"),
+        ("WORKER_QUEUE_MAX", "0"),
         ("AUDIO_DOWNLOAD_TIMEOUT", "1"),
         ("MAX_AUDIO_BYTES", "9000000"), // more than stays in memory
         ("MAX_AUDIO_DURATION_SEC", "10"),

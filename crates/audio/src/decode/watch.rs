@@ -84,7 +84,10 @@ mod tests {
         broken.read(&mut [0]).unwrap_err();
         let failure = watch.failure().unwrap();
         assert_eq!(failure.fault, Fault::WorkerLocal);
-        assert_eq!(failure.story(), "the downloaded file cannot be read: the disk is gone");
+        assert_eq!(
+            failure.error_chain(),
+            "the downloaded file cannot be read: the disk is gone"
+        );
     }
 
     /// A minute of silence as WAV, on a disk that breaks within it.

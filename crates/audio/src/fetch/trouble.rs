@@ -64,8 +64,9 @@ impl Download<'_> {
     /// Errors of TLS name the host, which may have to stay hidden.
     fn failed_by(&self, what: &str, cause: impl Into<Box<dyn Error + Send + Sync>>) -> Failure {
         let (failure, cause) = (self.failed(ErrorCode::DownloadFailed, what), cause.into());
-        let names_host =
-            || stt_core::story(&*cause).contains(self.url.host()) || format!("{cause:?}").contains(self.url.host());
+        let names_host = || {
+            stt_core::error_chain(&*cause).contains(self.url.host()) || format!("{cause:?}").contains(self.url.host())
+        };
         if self.urls_shown == UrlParts::None && names_host() {
             return failure.because("an error that names the host");
         }

@@ -93,7 +93,10 @@ impl Frame {
         let code = code.unwrap_or(3);
         // A disk that broke is worth another try; only the worker itself may say that it should wait.
         let again = matches!(failure.fault, Fault::Transient { .. } | Fault::WorkerLocal);
-        let cause = failure.source.as_ref().map(|cause| stt_core::story(cause.as_ref()));
+        let cause = failure
+            .source
+            .as_ref()
+            .map(|cause| stt_core::error_chain(cause.as_ref()));
         let (message, cause) = (plain(&failure.message), plain(&cause.unwrap_or_default()));
         let message_bytes = u16::try_from(message.len()).expect("plain text is short");
         let flags = u8::from(again) | u8::from(starved) << 1;
@@ -222,7 +225,7 @@ mod tests {
         let Some(Frame::Failed { failure, .. }) = take(failed(3, 0, 9_000, text.as_bytes())).unwrap() else {
             panic!("it is a failure");
         };
-        let story = failure.story();
+        let story = failure.error_chain();
         assert!(
             failure.message.len() <= TEXT_MAX && story.len() <= 2 * TEXT_MAX + 2,
             "{story}"
@@ -264,8 +267,8 @@ mod tests {
             };
             assert_eq!(starved, is_starved);
             assert_eq!(
-                (heard.code, heard.fault, heard.story()),
-                (said.code, said.fault, said.story())
+                (heard.code, heard.fault, heard.error_chain()),
+                (said.code, said.fault, said.error_chain())
             );
         }
         assert!(matches!(

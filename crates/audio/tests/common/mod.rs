@@ -37,7 +37,12 @@ pub(crate) fn fetch(fetch: &HttpFetch, url: &str) -> Result<Fetched, Failure> {
 #[track_caller]
 pub(crate) fn assert_failed<T: std::fmt::Debug>(result: Result<T, Failure>, code: ErrorCode, fault: Fault) -> Failure {
     let failure = result.expect_err("it should fail");
-    assert_eq!((failure.code, failure.fault), (code, fault), "{}", failure.story());
+    assert_eq!(
+        (failure.code, failure.fault),
+        (code, fault),
+        "{}",
+        failure.error_chain()
+    );
     failure
 }
 

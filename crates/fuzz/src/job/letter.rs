@@ -23,6 +23,7 @@ fn gives_back(payload: &[u8]) {
         original_offset: 41,
         failed_at: std::time::SystemTime::UNIX_EPOCH.into(),
         failure_stage: FailureStage::Validation,
+        omitted: None,
         payload: Some(payload.to_vec()),
         error_code: ErrorCode::InvalidJson,
         error_message: String::from_utf8_lossy(payload).into_owned(),

@@ -2,7 +2,9 @@
 
 use std::time::{Duration, SystemTime};
 
-use stt_core::{Case, Delivery, ErrorCode, Failure, FailureStage, Fault, Limits, OutcomeKind, RETRY_HEADERS};
+use stt_core::{
+    Delivery, Destination, ErrorCode, Failure, FailureStage, Fault, Form, Header, IncomingJob, Limits, RETRY_HEADERS,
+};
 use stt_schema::{DeadLetter, Job, JobResult};
 
 pub(super) fn check(delivery: &Delivery) {
@@ -11,17 +13,19 @@ pub(super) fn check(delivery: &Delivery) {
         ..Limits::default()
     };
     let wall = SystemTime::UNIX_EPOCH + Duration::from_secs(1_767_323_106);
-    let case = Case::open(delivery.clone(), &limits);
+    let incoming = IncomingJob::parse(delivery.clone(), &limits);
+    let attempt = incoming.attempt();
+    assert!((1..=limits.attempts_max).contains(&attempt), "attempt {attempt}");
+    assert!(!incoming.key(Form::Full).is_empty());
+    let delay = incoming.delay(wall, &limits);
+    assert!(delay <= limits.backoff.max.max(limits.retry_after_max));
     assert!(
-        (1..=limits.attempts_max).contains(&case.number()),
-        "try {}",
-        case.number()
+        delay.is_zero() || (attempt > 1 && incoming.job().is_ok()),
+        "only a retry waits"
     );
-    assert!(!case.key().is_empty());
-    assert!(case.wait(wall, &limits) <= limits.backoff.max.max(limits.retry_after_max));
 
     let payload = delivery.payload.as_deref().unwrap_or_default();
-    let failure = match case.job() {
+    let failure = match incoming.job() {
         Ok(job) => {
             assert_eq!(Job::parse(payload).ok().as_ref(), Some(job));
             Failure::transient(ErrorCode::DownloadFailed, "the download failed")
@@ -32,64 +36,90 @@ pub(super) fn check(delivery: &Delivery) {
             failure
         }
     };
-    let letter = fails(&case, &failure, wall);
-    assert_eq!(letter.attempt, case.number());
+    let letter = failed(&incoming, &failure, wall);
+    assert_eq!(letter.attempt, attempt);
 
-    let again = retried(&case, &failure, wall);
-    let case_again = Case::open(again, &limits);
-    assert_eq!(case_again.number(), (case.number() + 1).min(limits.attempts_max));
-    assert!(case_again.wait(wall, &limits) <= WAIT);
-    let letter_again = fails(&case_again, &failure, wall);
+    let again = IncomingJob::parse(retried(&incoming, &failure, wall), &limits);
+    assert_eq!(again.attempt(), (attempt + 1).min(limits.attempts_max));
+    assert!(again.delay(wall, &limits) <= WAIT);
+    let letter_again = failed(&again, &failure, wall);
     let origin = |letter: &DeadLetter| {
         let topic = letter.original_topic.clone();
         (topic, letter.original_partition, letter.original_offset)
     };
     assert_eq!(origin(&letter_again), origin(&letter));
 
-    // A job that ends processes is given up, and its sender still told whose it was.
-    let suspect = Case::open(delivery.clone(), &limits).begun_before(limits.attempts_max, &limits);
+    // A job that ends processes is given up, and its sender still learns whose it was.
+    let suspect = IncomingJob::parse(delivery.clone(), &limits).with_crashes(limits.crashes_max, &limits);
     assert!(suspect.job().is_err());
-    assert_eq!(suspect.job_id(), case.job_id());
+    assert_eq!(suspect.job_id(), incoming.job_id());
 }
 
 const WAIT: Duration = Duration::from_millis(700);
 
+/// Whatever a record holds, its smallest outcome fits a broker that takes little.
+const REDUCED_BYTES_MAX: usize = 16 * 1024;
+
+/// Other people's headers are passed on up to this.
+const HEADER_BYTES_MAX: usize = 16 * 1024;
+
 /// The dead letter of the record, which goes with a result that says the same.
-fn fails(case: &Case, failure: &Failure, wall: SystemTime) -> DeadLetter {
-    let OutcomeKind::Failed {
-        result,
-        dead_letter,
-        headers,
-    } = case.failed(failure, "tiny", wall)
-    else {
-        panic!("a failure that is none")
-    };
-    let result: JobResult = serde_json::from_slice(&result).expect("a result that is written can be read");
-    let letter = DeadLetter::parse(&dead_letter).expect("a dead letter that is written can be read");
-    assert_eq!(letter.payload, case.delivery().payload);
-    assert_eq!(headers, case.delivery().headers);
-    assert_eq!(result.error_code, Some(letter.error_code));
-    let message = result.error_message.expect("a failure has a message");
-    assert!(message.chars().count() <= 1024);
-    assert_eq!(message, letter.error_message);
+fn failed(incoming: &IncomingJob, failure: &Failure, wall: SystemTime) -> DeadLetter {
+    let [letter, reduced] = [Form::Full, Form::Reduced].map(|form| {
+        let records = incoming.failed(failure, form, "tiny", wall);
+        let record = |destination| {
+            let mut of = records.iter().filter(|record| record.destination == destination);
+            of.next().expect("a failure has a result and a dead letter")
+        };
+        let (result, letter) = (record(Destination::Results), record(Destination::DeadLetters));
+        assert!(header_bytes(&letter.headers) <= HEADER_BYTES_MAX);
+        for record in &records {
+            let size = record.size();
+            assert!(form == Form::Full || size <= REDUCED_BYTES_MAX, "{size} bytes");
+        }
+        let result: JobResult = serde_json::from_slice(&result.payload).expect("a result that is written can be read");
+        let letter = DeadLetter::parse(&letter.payload).expect("a dead letter that is written can be read");
+        assert_eq!(result.error_code, Some(letter.error_code));
+        let message = result.error_message.expect("a failure has a message");
+        assert!(message.chars().count() <= 1024);
+        assert_eq!(message, letter.error_message);
+        letter
+    });
+    let payload = &incoming.delivery().payload;
+    assert_eq!((&letter.payload, &letter.omitted), (payload, &None));
+    let omitted = reduced.omitted.as_ref().map(|omitted| omitted.bytes);
+    assert_eq!(omitted, payload.as_ref().map(|payload| payload.len() as u64));
     letter
 }
 
-/// The record of the next try.
-fn retried(case: &Case, failure: &Failure, wall: SystemTime) -> Delivery {
-    let OutcomeKind::Retry { payload, headers } = case.retry(WAIT, failure, wall) else {
-        panic!("a retry that is none")
+/// The record of the next attempt.
+fn retried(incoming: &IncomingJob, failure: &Failure, wall: SystemTime) -> Delivery {
+    let records = incoming.retry(WAIT, failure, wall);
+    let [record] = records.as_slice() else {
+        panic!("{} records of a retry", records.len())
     };
-    let before = case.delivery();
-    assert_eq!(payload, before.payload.clone().unwrap_or_default());
-    for header in &before.headers {
-        let is_ours = RETRY_HEADERS.contains(&header.key.as_str());
-        assert!(is_ours || headers.contains(header), "{header:?} is lost");
+    let before = incoming.delivery();
+    assert_eq!(record.destination, Destination::Retries);
+    assert_eq!(record.payload, before.payload.clone().unwrap_or_default());
+    let is_ours = |header: &&Header| RETRY_HEADERS.contains(&header.key.as_str());
+    let theirs: Vec<&Header> = before.headers.iter().filter(|header| !is_ours(header)).collect();
+    let bytes: usize = theirs
+        .iter()
+        .map(|header| header_bytes(std::slice::from_ref(*header)))
+        .sum();
+    let bounded = theirs.len() > 64 || bytes > HEADER_BYTES_MAX;
+    for header in theirs {
+        assert!(bounded || record.headers.contains(header), "{header:?} is lost");
     }
     Delivery {
         offset: before.offset + 1,
-        payload: Some(payload),
-        headers,
+        payload: Some(record.payload.clone()),
+        headers: record.headers.clone(),
         ..before.clone()
     }
+}
+
+fn header_bytes(headers: &[Header]) -> usize {
+    let size = |header: &Header| header.key.len() + header.value.as_ref().map_or(0, Vec::len);
+    headers.iter().map(size).sum()
 }

@@ -1,13 +1,11 @@
 //! Who may commit, by a real broker.
 
-use std::collections::BTreeMap;
 use std::time::Instant;
 
 use crate::support::*;
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
-use stt_core::{Source, SourceEvent};
 use stt_kafka::{Connection, committed_offsets};
 use stt_testkit::apache::{Cluster, Config};
 

@@ -2,14 +2,16 @@
 
 #![allow(clippy::unwrap_used)] // helpers of tests are tests
 
-#[path = "../broker/bench.rs"]
-mod bench;
 mod commits;
 mod contract;
+#[path = "../broker/fixture.rs"]
+mod fixture;
+mod log_reset;
+mod lookup;
 #[allow(dead_code)] // the tests on the embedded broker use all of it
 #[path = "../broker/support.rs"]
 mod support;
-mod transact;
+mod transaction;
 #[allow(dead_code)]
-#[path = "../broker/transactor.rs"]
-mod transactor;
+#[path = "../broker/worker.rs"]
+mod worker;

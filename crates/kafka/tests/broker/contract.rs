@@ -1,14 +1,14 @@
 //! Kafka keeps the contract that the broker in memory keeps (crates/testkit/tests). Transactions need a real broker.
 
-use crate::bench::Site;
+use crate::fixture::KafkaFixture;
 use crate::support::*;
 use stt_kafka::EmbeddedBroker;
-use stt_testkit::contract::{self, Bench};
+use stt_testkit::contract::{self, Fixture};
 
-fn check(story: fn(&dyn Bench)) {
+fn check(story: fn(&dyn Fixture)) {
     let broker = EmbeddedBroker::start(&[("stt.jobs", 1), ("stt.results", 1), ("stt.jobs.dlq", 1)]).unwrap();
     let connection = connection(&broker);
-    story(&Site { connection });
+    story(&KafkaFixture { connection });
 }
 
 #[test]
@@ -17,16 +17,26 @@ fn delivers_in_order_and_a_pause_loses_nothing() {
 }
 
 #[test]
-fn goes_on_where_the_last_member_committed_and_tells_its_note() {
-    check(contract::goes_on_where_the_last_member_committed_and_tells_its_note);
+fn resumes_at_the_committed_offset_with_its_metadata() {
+    check(contract::resumes_at_the_committed_offset_with_its_metadata);
 }
 
 #[test]
-fn commits_for_nobody_elses_partition() {
-    check(contract::commits_for_nobody_elses_partition);
+fn commits_only_for_owned_partitions() {
+    check(contract::commits_only_for_owned_partitions);
 }
 
 #[test]
-fn publishes_each_kind_of_outcome_to_its_topics() {
-    check(contract::publishes_each_kind_of_outcome_to_its_topics);
+fn a_waker_ends_a_poll() {
+    check(contract::a_waker_ends_a_poll);
+}
+
+#[test]
+fn publishes_each_kind_of_outcome() {
+    check(contract::publishes_each_kind_of_outcome);
+}
+
+#[test]
+fn leaves_acknowledged_records_out() {
+    check(contract::leaves_acknowledged_records_out);
 }

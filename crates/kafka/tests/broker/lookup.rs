@@ -1,24 +1,24 @@
-//! What a member is told of the partitions that it gets, and what may happen while that is looked up.
+//! What a member learns of the partitions assigned to it, and what may happen while that is looked up.
 
 use std::time::{Duration, Instant};
 
 use crate::support::*;
-use stt_core::{Assignment, Due, Source, SourceEvent};
+use stt_core::{Assignment, Commit, Source, SourceEvent};
 use stt_kafka::{BrokerError, Connection, EmbeddedBroker, Request};
 
-const NOTE: &str = "s1;2-4;0x1";
+const METADATA: &str = "s1;2-4;0x1";
 
 /// More failures than any of these tests waits for.
 const ENDLESS: usize = 10_000;
 
-fn with_note() -> Due {
-    Due {
+fn with_metadata() -> Commit {
+    Commit {
         partition: jobs(0),
-        committed: committed(1, NOTE),
+        committed: committed(1, METADATA),
     }
 }
 
-/// A broker with two partitions of two records each, of which the first has a commit with a note.
+/// A broker with two partitions of two records each, of which the first has a commit with metadata.
 fn broker() -> (EmbeddedBroker, Connection) {
     let broker = EmbeddedBroker::start(&[("stt.jobs", 2)]).unwrap();
     let mut connection = connection(&broker);
@@ -35,15 +35,15 @@ fn broker() -> (EmbeddedBroker, Connection) {
     }
     let mut first = Member::join(&connection);
     first.assigned(2);
-    assert_eq!(first.commit_until_taken(&with_note()), [""; 0]);
+    assert_eq!(first.commit_until_accepted(&with_metadata()), [""; 0]);
     first.source.close(seconds(10));
     (broker, connection)
 }
 
-/// What everybody after that first member is to be told.
-fn told() -> [Assignment; 2] {
+/// What later members are to learn.
+fn expected() -> [Assignment; 2] {
     let partition = jobs(0);
-    let committed = Some(committed(1, NOTE));
+    let committed = Some(committed(1, METADATA));
     [Assignment { partition, committed }, jobs(1).into()]
 }
 
@@ -51,25 +51,23 @@ fn told() -> [Assignment; 2] {
 fn looking_up(broker: &EmbeddedBroker, connection: &Connection, session: Duration) -> Member {
     broker.fail_next(Request::OffsetFetch, &[BrokerError::UnstableOffset; ENDLESS]);
     let mut member = Member::join_for(connection, session);
-    let text = member.until("trouble", |events| troubles(events).into_iter().next());
-    assert!(
-        text.contains("a transaction that commits for them is still open"),
-        "{text}"
-    );
+    let text = member.until("broker error", |events| broker_errors(events).into_iter().next());
+    assert!(text.contains("unstable offsets"), "{text}");
     member
 }
 
-fn nothing_told(member: &Member) -> bool {
-    member
-        .events
-        .iter()
-        .all(|event| matches!(event, SourceEvent::Trouble(_)))
+/// Whether it learned only that it is a member.
+fn is_waiting(member: &Member) -> bool {
+    member.events.iter().all(|event| match event {
+        SourceEvent::Assigned(assignments) => assignments.is_empty(),
+        event => matches!(event, SourceEvent::BrokerError(_)),
+    })
 }
 
 #[test]
-fn a_lookup_is_made_until_it_is_answered() {
+fn lookup_is_repeated_until_answered() {
     let (broker, connection) = broker();
-    let mut errors = vec![BrokerError::CoordinatorLoading; 7];
+    let mut errors = vec![BrokerError::CoordinatorLoading; 3];
     errors.extend([
         BrokerError::Disconnect,
         BrokerError::UnstableOffset,
@@ -77,49 +75,52 @@ fn a_lookup_is_made_until_it_is_answered() {
     ]);
     broker.fail_next(Request::OffsetFetch, &errors);
     let mut member = Member::join(&connection);
-    assert_eq!(member.assignments(2), told());
+    assert_eq!(member.assignments(2), expected());
 }
 
 #[test]
-fn while_looking_up_the_member_polls_on_and_is_told_nothing_also_when_the_broker_goes_and_comes_back() {
+fn lookup_outlives_an_outage_while_polling_goes_on() {
     let (broker, connection) = broker();
     let mut member = looking_up(&broker, &connection, seconds(30));
     member.poll_for(seconds(1));
     broker.go_down().unwrap();
     member.poll_for(seconds(3));
-    assert!(nothing_told(&member), "{:?}", member.events);
+    assert!(is_waiting(&member), "{:?}", member.events);
     broker.fail_no_more(Request::OffsetFetch);
     broker.come_back().unwrap();
-    assert_eq!(member.assignments(2), told());
+    assert_eq!(member.assignments(2), expected());
 }
 
-/// The broker throws the member out while it looks up, and it finds out by a heartbeat: the partitions that it never had
-/// are not told of, and those that it gets by joining again are.
+/// The broker removes the member during the lookup, and a heartbeat says so: partitions that were never reported as assigned
+/// are not reported as revoked, only the membership is; those assigned after joining again are.
 #[test]
-fn lost_while_looking_up_is_as_if_never_given() {
+fn membership_lost_during_lookup() {
     let (broker, connection) = broker();
     let mut member = looking_up(&broker, &connection, seconds(6));
     broker.fail_next(Request::Heartbeat, &[BrokerError::UnknownMember; 3]);
-    member.poll_for(seconds(3));
-    assert!(nothing_told(&member), "{:?}", member.events);
+    assert_eq!(member.until("loss", revoked), (vec![], true));
+    assert_eq!(member.events.iter().flat_map(assigned).count(), 0);
+    member.events.clear();
     broker.fail_no_more(Request::Heartbeat);
     broker.fail_no_more(Request::OffsetFetch);
-    assert_eq!(member.assignments(2), told(), "once");
-    assert_eq!(revoked(&member.events), None);
-    assert_eq!(member.commit_until_taken(&due(1, 1)), [""; 0]);
+    assert_eq!(member.assignments(2), expected(), "once");
+    let first = |event: &SourceEvent| matches!(event, SourceEvent::Assigned(_) | SourceEvent::Revoked { .. });
+    let first = member.events.iter().find(|event| first(event));
+    assert!(matches!(first, Some(SourceEvent::Assigned(_))), "{first:?}");
+    assert_eq!(member.commit_until_accepted(&commit(1, 1)), [""; 0]);
 }
 
 #[test]
-fn closing_while_looking_up_waits_for_one_try_at_most_and_keeps_its_bound_when_the_broker_is_away() {
+fn closing_during_lookup_keeps_its_bound() {
     let (broker, connection) = broker();
     let mut member = looking_up(&broker, &connection, seconds(12));
     let closing = Instant::now();
     member.source.close(2 * PATIENCE);
-    assert!(closing.elapsed() < PATIENCE, "close took {:?}", closing.elapsed());
-    assert!(nothing_told(&member), "{:?}", member.events);
+    assert!(closing.elapsed() < seconds(2), "close took {:?}", closing.elapsed());
+    assert!(is_waiting(&member), "{:?}", member.events);
     broker.fail_no_more(Request::OffsetFetch);
     let mut next = Member::join_for(&connection, seconds(12));
-    assert_eq!(next.assignments(2), told());
+    assert_eq!(next.assignments(2), expected());
     next.source.close(PATIENCE);
 
     let mut member = looking_up(&broker, &connection, seconds(12));
@@ -131,14 +132,14 @@ fn closing_while_looking_up_waits_for_one_try_at_most_and_keeps_its_bound_when_t
 }
 
 #[test]
-fn what_is_owned_already_can_be_committed_while_more_is_looked_up() {
+fn owned_partitions_commit_while_others_are_looked_up() {
     let (broker, connection) = broker();
     let mut old = Member::join_for(&connection, seconds(12));
     old.assigned(2);
     let mut new = Member::join_for(&connection, seconds(12));
     let started = Instant::now();
     while new.events.iter().flat_map(assigned).count() == 0 {
-        assert!(started.elapsed() < PATIENCE, "the new member gets nothing");
+        assert!(started.elapsed() < PATIENCE, "nothing is assigned to the new member");
         old.poll();
         new.poll();
         if let Some((given, _)) = revoked(&old.events) {
@@ -149,18 +150,18 @@ fn what_is_owned_already_can_be_committed_while_more_is_looked_up() {
     old.events.clear();
     broker.fail_next(Request::OffsetFetch, &[BrokerError::UnstableOffset; ENDLESS]);
     new.source.close(seconds(10));
-    old.until("trouble", |events| troubles(events).into_iter().next());
-    assert_eq!(old.commit_until_taken(&due(1 - moved, 1)), [""; 0]);
+    old.until("broker error", |events| broker_errors(events).into_iter().next());
+    assert_eq!(old.commit_until_accepted(&commit(1 - moved, 1)), [""; 0]);
     assert_eq!(old.events.iter().flat_map(assigned).count(), 0);
     broker.fail_no_more(Request::OffsetFetch);
     assert_eq!(old.assigned(1), [jobs(moved)]);
 }
 
 #[test]
-fn reading_goes_on_behind_the_commit_and_from_the_beginning_where_there_is_none() {
+fn reading_starts_at_the_commit_or_at_the_beginning() {
     let (_broker, connection) = broker();
     let mut member = Member::join(&connection);
-    assert_eq!(member.assignments(2), told());
+    assert_eq!(member.assignments(2), expected());
     let first = |member: &mut Member, partition| {
         member.until("delivery", |events| {
             let mut all = events.iter().filter_map(delivered);
@@ -172,11 +173,11 @@ fn reading_goes_on_behind_the_commit_and_from_the_beginning_where_there_is_none(
 }
 
 #[test]
-fn a_note_that_the_broker_does_not_keep_is_a_commit_refused() {
+fn metadata_too_large_refuses_the_commit() {
     let (broker, connection) = broker();
     let mut member = Member::join(&connection);
     member.assigned(2);
-    broker.fail_next(Request::OffsetCommit, &[BrokerError::NoteTooLarge]);
-    let errors = member.commit_until_taken(&with_note());
+    broker.fail_next(Request::OffsetCommit, &[BrokerError::MetadataTooLarge]);
+    let errors = member.commit_until_accepted(&with_metadata());
     assert!(errors.len() == 1 && errors[0].contains("too large"), "{errors:?}");
 }

@@ -2,12 +2,12 @@
 
 #![allow(clippy::unwrap_used)] // all of this is tests, also what stands outside of #[test]
 
-mod bench;
+mod consumer;
 mod contract;
+mod fixture;
 mod lookup;
-mod publish;
-mod source;
+mod sink;
 mod support;
 mod tools;
-mod transact;
-mod transactor;
+mod transaction;
+mod worker;

@@ -15,7 +15,7 @@ fn impatient(timeout: Duration) -> ProducerConfig {
 
 #[test]
 fn where_nobody_listens_everyone_says_so_in_time() {
-    let connection = Connection::new(NOBODY);
+    let connection = Connection::new(NOT_LISTENING);
     let wait = Duration::from_millis(1500);
     let config = TailConfig {
         timeout: wait,
@@ -213,7 +213,7 @@ fn a_tail_outlives_an_outage() {
     let mut tail = Tail::open(&connection, &TailConfig::new("stt.results")).unwrap();
     broker.go_down().unwrap();
     assert_eq!(tail.next(seconds(1)).unwrap(), None);
-    assert!(tail.last_trouble().is_some());
+    assert!(tail.last_error().is_some());
     broker.come_back().unwrap();
     producer(&connection).produce("stt.results", b"", b"r", &[]).unwrap();
     assert!(tail.next(PATIENCE).unwrap().is_some());
@@ -233,7 +233,8 @@ fn everything_may_move_to_another_thread_and_what_is_shared_may_be() {
     fn shared<T: Send + Sync>() {}
     moves::<stt_kafka::KafkaSource>();
     moves::<Tail>();
-    shared::<stt_kafka::KafkaPublish>();
+    moves::<stt_kafka::KafkaSink>();
+    moves::<stt_kafka::KafkaTransactionSink>();
     shared::<JobProducer>();
     shared::<EmbeddedBroker>();
 }

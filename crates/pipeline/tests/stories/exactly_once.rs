@@ -1,8 +1,8 @@
 //! Outcomes and offsets in transactions.
 
 use std::sync::Arc;
-use stt_core::{ErrorCode, Failure};
-use stt_testkit::{MemoryBroker, Role, Script};
+use stt_core::{Destination, ErrorCode, Failure};
+use stt_testkit::{MemoryBroker, Script};
 
 use crate::support::{job, ok, start_exactly_once, transient};
 
@@ -22,7 +22,7 @@ fn an_aborted_transaction_is_made_again_and_its_jobs_are_not_done_again() {
     rig.committed(5);
     assert_eq!((transcribe.calls(), rig.codes().len()), (5, 5));
     assert!(broker.commits().is_sorted(), "{:?}", broker.commits());
-    assert_eq!(broker.note(), "");
+    assert_eq!(broker.metadata(), "");
     let report = rig.stop();
     assert_eq!((report.published, report.committed), (5, true));
 }
@@ -33,9 +33,16 @@ fn retries_and_failures_go_the_same_way() {
     broker.produce(None, b"not a job", vec![]);
     let rig = start_exactly_once(&broker, Arc::new(Script::answering([Some(transient())])), ok());
     rig.committed(3);
-    let roles: Vec<_> = broker.published().into_iter().map(|record| record.role).collect();
+    let roles: Vec<_> = broker
+        .published()
+        .into_iter()
+        .map(|record| record.destination)
+        .collect();
     let count = |role| roles.iter().filter(|found| **found == role).count();
-    assert_eq!([Role::Jobs, Role::Results, Role::DeadLetters].map(count), [1, 2, 1]);
+    assert_eq!(
+        [Destination::Retries, Destination::Results, Destination::DeadLetters].map(count),
+        [1, 2, 1]
+    );
     rig.stop();
 }
 

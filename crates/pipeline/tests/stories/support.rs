@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use stt_core::{Backoff, Clock, ErrorCode, Failure, Fetch, Limits, SystemClock, Transcribe};
-use stt_pipeline::{Config, Ended, Parts, Publishing, Report, Status, Stopping, run};
-use stt_testkit::{MemoryBroker, MemorySource, Role, Script, ToneDecode};
+use stt_core::{
+    Backoff, Clock, CoordinatorConfig, Destination, ErrorCode, Failure, Fetch, Limits, Sink, SystemClock, Transcribe,
+};
+use stt_pipeline::{Config, Ended, Report, Services, StatusBoard, Stopping, run};
+use stt_testkit::{MemoryBroker, MemorySource, Script, ToneDecode};
 
 /// Job number `number`: all have ids of their own.
 pub(crate) fn job(number: u32) -> Vec<u8> {
@@ -17,7 +19,7 @@ pub(crate) fn job(number: u32) -> Vec<u8> {
 
 pub(crate) struct Rig {
     pub(crate) broker: MemoryBroker,
-    pub(crate) status: Arc<Status>,
+    pub(crate) board: Arc<StatusBoard>,
     pub(crate) stopping: Stopping,
     pub(crate) thread: JoinHandle<Result<Report, Ended>>,
 }
@@ -26,64 +28,61 @@ pub(crate) fn start(
     broker: &MemoryBroker,
     fetch: Arc<dyn Fetch>,
     transcribe: Arc<dyn Transcribe>,
-    change: fn(&mut Config),
+    change: fn(&mut CoordinatorConfig),
 ) -> Rig {
-    let (source, publish) = broker.join();
-    start_with(
-        broker,
-        (source, Publishing::AtLeastOnce(Arc::new(publish))),
-        fetch,
-        transcribe,
-        change,
-    )
+    let (source, sink) = broker.join();
+    start_with(broker, source, Box::new(sink), fetch, transcribe, change)
 }
 
 /// As [`start`], with outcomes and offsets in transactions.
 pub(crate) fn start_exactly_once(broker: &MemoryBroker, fetch: Arc<dyn Fetch>, transcribe: Arc<dyn Transcribe>) -> Rig {
     let (source, _) = broker.join();
-    let publishing = Publishing::ExactlyOnce(Box::new(broker.transact()));
-    start_with(broker, (source, publishing), fetch, transcribe, |_| ())
+    let sink = Box::new(broker.transaction_sink());
+    start_with(broker, source, sink, fetch, transcribe, |_| ())
 }
 
 fn start_with(
     broker: &MemoryBroker,
-    (mut source, publishing): (MemorySource, Publishing),
+    mut source: MemorySource,
+    mut sink: Box<dyn Sink>,
     fetch: Arc<dyn Fetch>,
     transcribe: Arc<dyn Transcribe>,
-    change: fn(&mut Config),
+    change: fn(&mut CoordinatorConfig),
 ) -> Rig {
-    let parts = Parts {
+    let services = Services {
         fetch,
         decode: Arc::new(ToneDecode),
         transcribe,
         clock: Arc::new(SystemClock),
-        dice: || 0.5,
-        model_version: "test".into(),
     };
     let backoff = Backoff {
         base: Duration::from_millis(4),
         max: Duration::from_millis(20),
     };
-    let wait = Duration::from_millis(5);
-    let mut config = Config {
+    let mut coordinator = CoordinatorConfig {
         limits: Limits {
             backoff,
             ..Limits::default()
         },
-        poll_wait: wait,
-        commit_every: wait,
+        model_version: "test".into(),
+        commit_interval: Duration::from_millis(5),
         leave_wait: Duration::from_millis(300),
+        ..CoordinatorConfig::default()
+    };
+    change(&mut coordinator);
+    let config = Config {
+        coordinator,
+        poll_wait: Duration::from_millis(5),
         ..Config::default()
     };
-    change(&mut config);
-    let (status, stopping) = (Arc::new(Status::new(SystemClock.now())), Stopping::default());
+    let (board, stopping) = (Arc::new(StatusBoard::new(SystemClock.now())), Stopping::default());
     let thread = std::thread::spawn({
-        let (status, stopping) = (Arc::clone(&status), stopping.clone());
-        move || run(&mut source, publishing, &parts, &config, &status, &stopping)
+        let (board, stopping) = (Arc::clone(&board), stopping.clone());
+        move || run(&mut source, sink.as_mut(), &services, &config, &board, &stopping)
     });
     Rig {
         broker: broker.clone(),
-        status,
+        board,
         stopping,
         thread,
     }
@@ -113,7 +112,7 @@ impl Rig {
 
     pub(crate) fn codes(&self) -> Vec<Option<String>> {
         let code = |mut json: std::collections::BTreeMap<String, serde_json::Value>| json.remove("errorCode");
-        let codes = self.broker.json(Role::Results).into_iter().filter_map(code);
+        let codes = self.broker.json(Destination::Results).into_iter().filter_map(code);
         codes.map(|code| code.as_str().map(str::to_owned)).collect()
     }
 }

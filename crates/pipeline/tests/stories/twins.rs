@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use stt_core::Header;
-use stt_testkit::{MemoryBroker, Role, Script};
+use stt_core::{Destination, ErrorCode, Failure, Header};
+use stt_testkit::{MemoryBroker, Script};
 
 use crate::support::{job, ok, start, transient};
 
@@ -18,7 +18,7 @@ fn a_duplicate_that_comes_while_its_twin_runs_ends_with_it_and_one_that_comes_la
     rig.committed(2);
     broker.produce(None, &job(1), vec![]);
     rig.committed(3);
-    assert_eq!((transcribe.calls(), broker.json(Role::Results).len()), (1, 1));
+    assert_eq!((transcribe.calls(), broker.json(Destination::Results).len()), (1, 1));
     rig.stop();
 }
 
@@ -30,9 +30,26 @@ fn a_duplicate_of_a_job_that_failed_is_no_second_dead_letter() {
     let rig = start(&broker, fetch, ok(), |_| ());
     rig.committed(4); // the two, and two retries of the first
     assert_eq!(
-        (broker.json(Role::Results).len(), broker.json(Role::DeadLetters).len()),
+        (
+            broker.json(Destination::Results).len(),
+            broker.json(Destination::DeadLetters).len()
+        ),
         (1, 1)
     );
+    rig.stop();
+}
+
+#[test]
+fn a_failed_job_that_is_sent_again_gets_a_new_outcome() {
+    let broker = MemoryBroker::default();
+    broker.produce(None, &job(1), vec![]);
+    let gone = || Failure::permanent(ErrorCode::DownloadHttpStatus, "status 404");
+    let fetch = Arc::new(Script::answering([Some(gone())]));
+    let rig = start(&broker, fetch, ok(), |_| ());
+    rig.committed(1);
+    broker.produce(None, &job(1), vec![]);
+    rig.committed(2);
+    assert_eq!(rig.codes(), [Some("DOWNLOAD_HTTP_STATUS".into()), None]);
     rig.stop();
 }
 
@@ -47,7 +64,7 @@ fn who_asks_for_it_has_a_job_done_again() {
     broker.produce(None, &job(1), vec![off]);
     let rig = start(&broker, ok(), ok(), |_| ());
     rig.committed(2);
-    assert_eq!(broker.json(Role::Results).len(), 2);
+    assert_eq!(broker.json(Destination::Results).len(), 2);
     rig.stop();
 }
 
@@ -59,6 +76,6 @@ fn with_nothing_to_be_remembered_a_duplicate_is_done_again() {
     rig.committed(1);
     broker.produce(None, &job(1), vec![]);
     rig.committed(2);
-    assert_eq!(broker.json(Role::Results).len(), 2);
+    assert_eq!(broker.json(Destination::Results).len(), 2);
     rig.stop();
 }

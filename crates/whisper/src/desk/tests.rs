@@ -281,17 +281,15 @@ fn too_little_memory_halves_the_batch_for_good() {
 }
 
 #[test]
-fn a_network_that_breaks_down_fails_those_it_was_at_and_is_asked_again() {
+fn a_backend_that_panics_fails_its_caller_and_serves_the_next() {
     let net = CountingNet {
         poison: Some(0.0),
         panics: true,
         ..CountingNet::default()
     };
     let desk = desk(net, 1);
-    let answers = work(&desk, 2, &[&generate]);
-    // The one that panicked has no answer at all.
-    let good = answers.iter().flatten().filter(|answer| answer.is_ok()).count();
-    assert_eq!(good, 1, "{answers:?}");
+    // Alone: of two jobs, either thread may be the one that makes the call.
+    assert_eq!(work(&desk, 1, &[&generate]), [vec![]], "its thread panicked");
     assert!(work(&desk, 1, &[&|_| Call::Languages])[0][0].is_ok());
 }
 

@@ -249,7 +249,7 @@ fn options_that_make_no_sense_are_refused_for_good() {
     ] {
         let failure = transcribe(&engine, 1, &options).unwrap_err();
         assert_eq!(failure.fault, stt_core::Fault::Permanent);
-        assert!(failure.story().contains(named), "{}", failure.story());
+        assert!(failure.error_chain().contains(named), "{}", failure.error_chain());
     }
 }
 
@@ -261,7 +261,11 @@ fn a_model_that_cannot_find_words_says_so() {
         ..Options::default()
     });
     let failure = transcribe(&engine, 1, &options).unwrap_err();
-    assert!(failure.story().contains("alignment_heads"), "{}", failure.story());
+    assert!(
+        failure.error_chain().contains("alignment_heads"),
+        "{}",
+        failure.error_chain()
+    );
 }
 
 #[test]
@@ -404,7 +408,7 @@ fn a_model_that_lists_no_languages_needs_a_hint() {
         "Check"
     );
     let failure = transcribe(&engine, 1, &Options::default()).unwrap_err();
-    assert!(failure.story().contains("lang_ids"), "{}", failure.story());
+    assert!(failure.error_chain().contains("lang_ids"), "{}", failure.error_chain());
 }
 
 #[test]
@@ -555,7 +559,7 @@ fn progress_is_told_window_by_window_and_a_cancelled_one_ends_there() {
         })
         .unwrap_err();
     assert_eq!(told, [(30.0, 70.0, 1), (60.0, 70.0, 1)]);
-    assert_eq!(asked(&engine).len(), 2, "{}", failure.story());
+    assert_eq!(asked(&engine).len(), 2, "{}", failure.error_chain());
 }
 
 /// Voice activity detection is sure of nothing, and doubts everything.

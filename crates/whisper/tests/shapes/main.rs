@@ -108,7 +108,11 @@ fn a_distilled_model_with_its_teachers_heads_finds_no_words() {
     let whisper = load(&distilled);
     transcribe(&whisper, Some("en"), false).unwrap();
     let failure = transcribe(&whisper, Some("en"), true).unwrap_err();
-    assert!(failure.story().contains("alignment_heads"), "{}", failure.story());
+    assert!(
+        failure.error_chain().contains("alignment_heads"),
+        "{}",
+        failure.error_chain()
+    );
 
     let dir = distilled.write();
     let config = Config {
@@ -139,7 +143,7 @@ fn without_lang_ids_a_model_needs_a_hint() {
     });
     transcribe(&whisper, Some("hi"), true).unwrap();
     let failure = transcribe(&whisper, None, false).unwrap_err();
-    assert!(failure.story().contains("lang_ids"), "{}", failure.story());
+    assert!(failure.error_chain().contains("lang_ids"), "{}", failure.error_chain());
 }
 
 #[test]

@@ -93,7 +93,7 @@ fn time_that_is_over_while_the_audio_is_prepared_ends_it_at_once() {
                 (ErrorCode::TranscribeTimeout, Fault::Transient { after: None })
             );
             assert_eq!(
-                failure.story(),
+                failure.error_chain(),
                 format!("transcription did not end within {allowed}.0 s")
             );
             assert_eq!(clock.checks(), allowed, "no look after the one that ends it");
@@ -114,7 +114,7 @@ fn what_is_cancelled_while_the_audio_is_prepared_ends_at_the_next_look() {
                 (failure.code, failure.fault),
                 (ErrorCode::TranscribeFailed, Fault::Transient { after: None })
             );
-            assert_eq!(failure.story(), "transcription was cancelled");
+            assert_eq!(failure.error_chain(), "transcription was cancelled");
             assert_eq!(clock.checks(), cancelled_at, "what is cancelled looks at no clock");
             assert_unasked(&engine);
         }
