@@ -115,7 +115,8 @@ impl Plan {
         if settings.audio_bytes_max <= FetchConfig::default().memory_max {
             return 0;
         }
-        settings.audio_bytes_max.saturating_mul(settings.concurrency as u64)
+        let window = settings.concurrency + settings.queue_max;
+        settings.audio_bytes_max.saturating_mul(window as u64)
     }
 
     pub(crate) fn decode(&self) -> DecodeConfig {

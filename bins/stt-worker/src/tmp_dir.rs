@@ -41,7 +41,7 @@ impl TmpDir {
         sweep(root)?;
         if let Some(free) = stt_audio::free_bytes(&dir)?.filter(|free| *free < bytes) {
             let message = format!(
-                "{free} bytes are free, and MAX_AUDIO_BYTES for each of WORKER_CONCURRENCY jobs may take {bytes}"
+                "{free} bytes are free, and MAX_AUDIO_BYTES for each of WORKER_CONCURRENCY + WORKER_QUEUE_MAX jobs may take {bytes}"
             );
             return Err(io::Error::new(ErrorKind::StorageFull, message));
         }

@@ -172,7 +172,7 @@ pub const VARIABLES: &[Variable] = &[
     worker("HEALTH_PORT", "8081", PORT, "Port of `/livez` and `/readyz`; 0 takes a free one."),
     optional("HEALTH_HOST", Rule::Address, "Address that `HEALTH_PORT` is opened at; all interfaces when not set."),
     optional("OTEL_EXPORTER_OTLP_ENDPOINT", Rule::HttpUrl, "Collector for spans. Checked, but this version exports no spans yet."),
-    worker("TMP_DIR", "/tmp/stt", Rule::Text, "Directory for large downloads, which nobody else may write to; made, private, when missing. Needs room for `MAX_AUDIO_BYTES` times `WORKER_CONCURRENCY`."),
+    worker("TMP_DIR", "/tmp/stt", Rule::Text, "Directory for large downloads, which nobody else may write to; made, private, when missing. Needs room for `MAX_AUDIO_BYTES` times `WORKER_CONCURRENCY` and `WORKER_QUEUE_MAX` together."),
     optional("AUDIO_URL_ALLOW", Rule::Text, "Hosts, domains (`.example.com`), addresses and networks (CIDR), or hosts at networks (`name=10.0.0.0/8:8080`), separated by commas, that audio may come from although they are private, at any port. A name alone opens neither this machine nor metadata services."),
     optional("AUDIO_URL_DENY", Rule::Text, "The same, for what audio must not come from, whatever is allowed."),
     worker("AUDIO_URL_PORTS", "80,443", Rule::Ports, "Ports that audio may come from; hosts of `AUDIO_URL_ALLOW` have them all."),
