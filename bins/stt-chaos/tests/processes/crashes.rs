@@ -72,7 +72,7 @@ fn a_job_that_ends_its_process_three_times_is_a_dead_letter_and_its_mates_are_do
         site.publish(number, "good", 1);
     }
     // One at a time, so that none of the mates can be done, and its outcome not yet committed, when the process ends.
-    let options = ["--session-ms", "4000", "--concurrency", "1"];
+    let options = ["--session-ms", "4000", "--concurrency", "1", "--queue-max", "0"];
     for name in ["first", "second", "third"] {
         let status = site.worker(name, &options).end();
         assert_eq!(status.signal(), Some(Signal::ABORT.as_raw()), "{name}: {status}");
