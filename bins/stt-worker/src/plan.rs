@@ -109,7 +109,7 @@ impl Plan {
         }
     }
 
-    /// Most bytes in `TMP_DIR` at once: each job in hand has at most one download.
+    /// Most bytes in `TMP_DIR` at once: each job in the window has at most one download.
     pub(crate) fn spilled_bytes_max(&self) -> u64 {
         let settings = &self.settings;
         if settings.audio_bytes_max <= FetchConfig::default().memory_max {
