@@ -19,14 +19,19 @@ pub(crate) fn load(plan: &Plan) -> Result<Whisper, Error> {
         source: source.into(),
     })?;
     let started = Instant::now();
-    let whisper = Whisper::load(&plan.engine(&directory)).map_err(|source| Error::Load { model: model(), source })?;
+    let config = plan.engine(&directory);
+    let whisper = Whisper::load(&config).map_err(|source| Error::Load { model: model(), source })?;
     let took = started.elapsed();
     telemetry::loaded(&plan.settings.model, took);
     log::info!(
-        "model {} loaded from {} in {:.1} s",
+        "model {} loaded from {} in {:.1} s: {}, {} threads, {} replicas, batches of up to {}",
         model(),
         directory.display(),
-        took.as_secs_f64()
+        took.as_secs_f64(),
+        whisper.compute_type(),
+        config.threads(),
+        config.replicas(),
+        config.batch_size
     );
     Ok(whisper)
 }

@@ -25,6 +25,10 @@ use args::Command;
 use plan::Plan;
 use stt_settings::Environment;
 
+/// Serves C++ as well, by the names of malloc.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// It ran and failed.
 const FAILED: u8 = 1;
 /// Its settings or arguments are bad.

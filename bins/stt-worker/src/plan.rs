@@ -143,6 +143,7 @@ impl Plan {
                 Device::Cuda => stt_whisper::Device::Cuda,
             },
             compute_type: self.settings.compute_type.clone(),
+            replicas: self.settings.replicas,
             cpu_threads: self.settings.cpu_threads,
             batch_size: self.settings.transcription.batch_size,
             seed: self.settings.transcription.seed,
@@ -313,6 +314,7 @@ mod tests {
             ("WORKER_CONCURRENCY", "14"),
             ("WORKER_QUEUE_MAX", "15"),
             ("CPU_THREADS", "16"),
+            ("ENGINE_REPLICAS", "3"),
             ("SHUTDOWN_GRACE_SEC", "17"),
             ("DEVICE", "cuda"),
             ("COMPUTE_TYPE", "int8"),
@@ -358,6 +360,7 @@ mod tests {
         assert_eq!(pipeline.shutdown_grace.as_secs(), 17);
         assert_eq!(pipeline.detail, stt_core::DetailLevel::Words);
         assert_eq!((engine.cpu_threads, engine.device), (16, stt_whisper::Device::Cuda));
+        assert_eq!(engine.replicas, 3);
         assert_eq!(engine.compute_type.as_deref(), Some("int8"));
         assert_eq!(
             (plan.source().group_id.as_str(), plan.source().topic.as_str()),

@@ -47,8 +47,10 @@ pub struct WorkerSettings {
     pub device: Device,
     /// `COMPUTE_TYPE`.
     pub compute_type: Option<String>,
-    /// `CPU_THREADS`; 0 chooses.
+    /// `CPU_THREADS`; 0: the number of cores.
     pub cpu_threads: usize,
+    /// `ENGINE_REPLICAS`; 0: as suits the device.
+    pub replicas: usize,
     /// How speech is transcribed.
     pub transcription: TranscriptionSettings,
     /// `AUDIO_DOWNLOAD_TIMEOUT`.
@@ -138,6 +140,7 @@ impl WorkerSettings {
             },
             compute_type: read.optional("COMPUTE_TYPE"),
             cpu_threads: read.whole("CPU_THREADS"),
+            replicas: read.whole("ENGINE_REPLICAS"),
             transcription: TranscriptionSettings::read_with(read),
             download_timeout: read.seconds("AUDIO_DOWNLOAD_TIMEOUT"),
             transcribe_timeout: read.seconds("TRANSCRIBE_TIMEOUT"),

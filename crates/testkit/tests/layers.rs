@@ -6,7 +6,7 @@ use serde_json::Value;
 
 /// The crates by layer, the lowest first. A crate may depend on the layers beneath its own and never on its own.
 const LAYERS: [&[&str]; 4] = [
-    &["stt-schema"],
+    &["stt-ctranslate2", "stt-schema"],
     &["stt-core"],
     &[
         "stt-audio",

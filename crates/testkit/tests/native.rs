@@ -31,7 +31,7 @@ fn the_table_of_native_libraries_is_that_of_the_lock_file() {
             "{name} {version} is not what is locked"
         );
     }
-    const NATIVE: [&str; 9] = [
+    const NATIVE: [&str; 10] = [
         "ct2rs",
         "esaxx-rs",
         "ffmpeg-sys-next",
@@ -40,6 +40,7 @@ fn the_table_of_native_libraries_is_that_of_the_lock_file() {
         "openssl-sys",
         "rdkafka-sys",
         "ring",
+        "tikv-jemalloc-sys",
         "zstd-sys",
     ];
     for name in NATIVE {

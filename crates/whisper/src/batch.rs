@@ -1,39 +1,24 @@
-//! Which of the waiting calls go to the network together.
+//! Which of the waiting requests run together, as one call of the backend.
 
 use std::sync::Arc;
 
-use crate::net::{Alignment, Generated, Search, Shape};
+use crate::backend::{Alignment, Generated, PromptShape, Search};
 
-/// A batch of windows as the encoder sees them. It cannot be cut: it serves all of its windows, or none.
-#[derive(Debug)]
-pub(crate) struct Group<E> {
-    pub encoded: E,
-    pub rows: usize,
-}
-
-/// One window of a [`Group`].
-#[derive(Debug)]
-pub(crate) struct View<E> {
-    pub group: Arc<Group<E>>,
-    pub row: usize,
-}
-
-impl<E> Clone for View<E> {
-    fn clone(&self) -> Self {
-        Self {
-            group: Arc::clone(&self.group),
-            row: self.row,
-        }
-    }
-}
-
-/// What a job asks about one of its windows.
+/// One window as the encoder gives it.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Call {
+pub(crate) struct EncodedWindow<E> {
+    pub encoded: E,
+    /// Frames of features that were encoded. Windows of different lengths do not fit into one batch.
+    pub frames: usize,
+}
+
+/// What a job asks about one of its encoded windows.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Request {
     Languages,
     Generate {
         prompt: Vec<u32>,
-        shape: Shape,
+        shape: PromptShape,
         search: Search,
     },
     Align {
@@ -43,15 +28,14 @@ pub(crate) enum Call {
     },
 }
 
-/// What the network says to it.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Answer {
+pub(crate) enum Response {
     Languages(Vec<(u32, f32)>),
     Generated(Generated),
     Alignment(Alignment),
 }
 
-impl Call {
+impl Request {
     pub(crate) fn prompt(&self) -> Option<&[u32]> {
         match self {
             Self::Generate { prompt, .. } => Some(prompt),
@@ -67,13 +51,8 @@ impl Call {
         }
     }
 
-    /// Whether windows whose mates ask nothing can ride along: text cannot be generated for nobody.
-    fn rides_along(&self) -> bool {
-        !matches!(self, Self::Generate { .. })
-    }
-
-    /// Whether both can go in one batch.
-    fn goes_with(&self, other: &Self) -> bool {
+    /// Whether the backend can answer both in one call.
+    fn batches_with(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Languages, Self::Languages) => true,
             (
@@ -88,134 +67,170 @@ impl Call {
     }
 }
 
-/// What is known of a waiting call.
-pub(crate) struct Waiting<'a, E> {
-    pub call: &'a Call,
-    pub view: Option<&'a View<E>>,
+/// A job's next step.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Work<E> {
+    /// Features of a window, band by band.
+    Encode {
+        mel: Arc<[f32]>,
+        frames: usize,
+    },
+    Decode {
+        window: EncodedWindow<E>,
+        request: Request,
+    },
 }
 
-/// The calls that go next.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Batch {
-    /// Their places among those that wait; by row when the view serves.
-    pub calls: Vec<usize>,
-    /// Whether their windows are of one group, whose view serves. Otherwise they are encoded.
-    pub encoded: bool,
-}
-
-/// Takes the first that waits, and of the others those that go with it, `most` in all. A window that was encoded is encoded
-/// again only to generate text when its mates of that time do not.
-pub(crate) fn choose<E>(waiting: &[Waiting<'_, E>], most: usize) -> Option<Batch> {
-    let first = waiting.first()?;
-    let mates = |of: &Waiting<'_, E>| -> Option<Vec<usize>> {
-        let group = &of.view?.group;
-        let mut mates: Vec<_> = waiting
-            .iter()
-            .enumerate()
-            .filter(|(_, other)| other.call.goes_with(of.call))
-            .filter_map(|(at, other)| Some((other.view.filter(|view| Arc::ptr_eq(&view.group, group))?.row, at)))
-            .collect();
-        mates.sort_unstable();
-        let served = of.call.rides_along() || mates.len() == group.rows;
-        served.then(|| mates.into_iter().map(|(_, at)| at).collect())
-    };
-    if let Some(calls) = mates(first) {
-        return Some(Batch { calls, encoded: true });
+impl<E> Work<E> {
+    fn is_encode(&self) -> bool {
+        matches!(self, Self::Encode { .. })
     }
-    let calls = waiting
-        .iter()
-        .enumerate()
-        .filter(|(at, other)| *at == 0 || (other.call.goes_with(first.call) && mates(other).is_none()))
-        .map(|(at, _)| at)
-        .take(most.max(1))
-        .collect();
-    Some(Batch { calls, encoded: false })
+
+    fn batches_with(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Encode { frames, .. }, Self::Encode { frames: other, .. }) => frames == other,
+            (
+                Self::Decode { window, request },
+                Self::Decode {
+                    window: other,
+                    request: asked,
+                },
+            ) => window.frames == other.frames && request.batches_with(asked),
+            _ => false,
+        }
+    }
+}
+
+/// Most windows of one call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct BatchMax {
+    pub encode: usize,
+    pub decode: usize,
+}
+
+/// What runs next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Batch {
+    /// Places among those that wait, in order.
+    pub entries: Vec<usize>,
+    /// Whether no further request would fit.
+    pub full: bool,
+}
+
+/// Chooses the next batch of those that wait, in order of arrival, for one of `idle` replicas.
+///
+/// Windows are encoded first, until as many wait to be decoded as fit into a batch: an encoded window waits at little cost,
+/// and decoding a full batch costs little more than decoding one window. Encoding cannot keep decoding from its turn, as a
+/// job waits for one thing at a time. A batch takes no more than its share of what waits, so that no idle replica is left
+/// without.
+pub(crate) fn choose<E>(waiting: &[&Work<E>], idle: usize, max: BatchMax) -> Option<Batch> {
+    let mates = |first: usize| -> Vec<usize> {
+        (first..waiting.len())
+            .filter(|at| *at == first || waiting[*at].batches_with(waiting[first]))
+            .collect()
+    };
+    let encode = waiting.iter().position(|work| work.is_encode());
+    let decodes = || (0..waiting.len()).filter(|at| !waiting[*at].is_encode()).map(mates);
+    let (entries, max) = match (encode, decodes().find(|mates| mates.len() >= max.decode)) {
+        (_, Some(whole)) => (whole, max.decode),
+        (Some(first), None) => (mates(first), max.encode),
+        (None, None) => (decodes().next()?, max.decode),
+    };
+    let share = entries.len().div_ceil(idle.max(1));
+    let full = entries.len() >= max;
+    let most = if full { max } else { share };
+    Some(Batch {
+        entries: entries.into_iter().take(most.clamp(1, max.max(1))).collect(),
+        full,
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const HEAR: Call = Call::Languages;
+    const MAX: BatchMax = BatchMax { encode: 2, decode: 4 };
 
-    fn align(start: u32) -> Call {
-        let (start, text) = (vec![start], vec![]);
-        Call::Align { start, text, frames: 0 }
+    fn encode(frames: usize) -> Work<()> {
+        let mel = Arc::from([]);
+        Work::Encode { mel, frames }
     }
 
-    fn generate(max_length: usize) -> Call {
-        let shape = Shape {
+    fn decode(request: Request, frames: usize) -> Work<()> {
+        let window = EncodedWindow { encoded: (), frames };
+        Work::Decode { window, request }
+    }
+
+    fn generate(max_length: usize) -> Work<()> {
+        let shape = PromptShape {
             len: 1,
             start: 0,
             without_timestamps: false,
         };
         let search = Search::at(0.0, max_length, &crate::Options::default(), &Arc::from([]));
-        Call::Generate {
+        let request = Request::Generate {
             prompt: vec![1],
             shape,
             search,
-        }
-    }
-
-    fn group(rows: usize) -> Vec<View<()>> {
-        let group = Arc::new(Group { encoded: (), rows });
-        let view = |row| View {
-            group: Arc::clone(&group),
-            row,
         };
-        (0..rows).map(view).collect()
+        decode(request, 3000)
     }
 
-    fn chosen(waiting: &[(&Call, Option<&View<()>>)], most: usize) -> (Vec<usize>, bool) {
-        let waiting: Vec<_> = waiting
-            .iter()
-            .map(|(call, view)| Waiting { call, view: *view })
-            .collect();
-        let batch = choose(&waiting, most).expect("somebody waits");
-        (batch.calls, batch.encoded)
+    fn align(start: u32, frames: usize) -> Work<()> {
+        let (start, text) = (vec![start], vec![]);
+        decode(Request::Align { start, text, frames: 0 }, frames)
     }
 
-    #[test]
-    fn nobody_waits() {
-        assert_eq!(choose::<()>(&[], 8), None);
+    fn chosen(waiting: &[&Work<()>], idle: usize) -> (Vec<usize>, bool) {
+        let batch = choose(waiting, idle, MAX).expect("work waits");
+        (batch.entries, batch.full)
     }
 
     #[test]
-    fn the_first_takes_along_what_goes_with_it_and_no_more_than_may_go() {
-        let (one, other) = (generate(448), generate(100));
-        let waiting = [(&one, None), (&HEAR, None), (&other, None), (&one, None), (&one, None)];
-        assert_eq!(chosen(&waiting, 8), (vec![0, 3, 4], false));
-        assert_eq!(chosen(&waiting, 2), (vec![0, 3], false));
-        assert_eq!(chosen(&waiting[1..], 8), (vec![0], false));
-        assert_eq!(chosen(&waiting, 0), (vec![0], false), "one goes always");
+    fn no_work_is_no_batch() {
+        assert_eq!(choose::<()>(&[], 1, MAX), None);
     }
 
     #[test]
-    fn windows_encoded_together_go_together_by_row_and_alone() {
-        let (views, call) = (group(2), generate(448));
-        let waiting = [(&call, Some(&views[1])), (&call, None), (&call, Some(&views[0]))];
-        assert_eq!(chosen(&waiting, 8), (vec![2, 0], true));
-        assert_eq!(chosen(&waiting[..2], 8), (vec![0, 1], false), "without its mate");
-        let rotated = [waiting[1], waiting[0], waiting[2]];
-        assert_eq!(chosen(&rotated, 8), (vec![0], false), "their view is spared");
+    fn the_first_takes_those_that_fit_up_to_the_maximum() {
+        let (one, other, languages) = (generate(448), generate(100), decode(Request::Languages, 3000));
+        let waiting = [&one, &languages, &other, &one, &one];
+        assert_eq!(chosen(&waiting, 1), (vec![0, 3, 4], false));
+        assert_eq!(chosen(&waiting[1..], 1), (vec![0], false));
+        assert_eq!(chosen(&[&one; 6], 1), (vec![0, 1, 2, 3], true));
+        let zero = BatchMax { encode: 0, decode: 0 };
+        assert_eq!(choose(&[&one, &one], 1, zero).unwrap().entries, [0], "one always runs");
     }
 
     #[test]
-    fn what_generates_no_text_needs_no_mates() {
-        let (views, one, other) = (group(3), align(1), align(2));
-        let waiting = [
-            (&one, Some(&views[2])),
-            (&other, Some(&views[1])),
-            (&one, Some(&views[0])),
-            (&one, None),
-        ];
-        assert_eq!(chosen(&waiting, 8), (vec![2, 0], true));
-        assert_eq!(chosen(&waiting[1..], 8), (vec![0], true));
+    fn windows_of_different_length_and_alignments_of_different_start_are_apart() {
+        let (one, short, other) = (align(1, 3000), align(1, 1000), align(2, 3000));
+        assert_eq!(chosen(&[&one, &short, &other, &one], 1).0, [0, 3]);
+        let (long, short) = (encode(3000), encode(1000));
+        assert_eq!(chosen(&[&long, &short, &long], 1).0, [0, 2]);
     }
 
     #[test]
-    fn a_window_encoded_alone_is_never_encoded_again() {
-        let (alone, call) = (group(1), generate(448));
-        assert_eq!(chosen(&[(&call, Some(&alone[0])), (&call, None)], 8), (vec![0], true));
+    fn encoding_is_first_until_a_whole_batch_waits_to_be_decoded() {
+        let (mel, text) = (encode(3000), generate(448));
+        assert_eq!(chosen(&[&text, &text, &text, &mel], 1), (vec![3], false));
+        assert_eq!(chosen(&[&text, &mel, &mel, &mel], 1), (vec![1, 2], true));
+        assert_eq!(chosen(&[&mel, &text, &text, &text, &text], 1), (vec![1, 2, 3, 4], true));
+        let languages = decode(Request::Languages, 3000);
+        let waiting = [&languages, &mel, &text, &text, &text, &text];
+        assert_eq!(chosen(&waiting, 1), (vec![2, 3, 4, 5], true), "whichever is whole");
+    }
+
+    #[test]
+    fn idle_replicas_share_what_waits() {
+        let text = generate(448);
+        assert_eq!(chosen(&[&text; 3], 2), (vec![0, 1], false));
+        assert_eq!(chosen(&[&text; 2], 2), (vec![0], false));
+        assert_eq!(chosen(&[&text; 1], 2), (vec![0], false));
+        assert_eq!(
+            chosen(&[&text; 4], 2),
+            (vec![0, 1, 2, 3], true),
+            "a whole batch stays whole"
+        );
     }
 }

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::Options;
+use crate::batch::BatchMax;
+use crate::scheduler::Limits;
 
 /// Where the model runs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -37,15 +39,20 @@ pub struct Config {
     pub model_dir: PathBuf,
     /// Where it runs. Default the processor.
     pub device: Device,
-    /// One of [`COMPUTE_TYPES`]. Default `None`: as the model was saved.
+    /// One of [`COMPUTE_TYPES`]; `default` is that of the saved model. Default `None`: `int8` on the processor, `float16` on a GPU.
     pub compute_type: Option<String>,
-    /// Threads of one call. Default 0: the number of cores, at most 4.
+    /// Calls of the network at the same time. They share the weights, and each needs memory for its own activations (with base and
+    /// one window about 60 MB). Default 0: as many as threads on the processor, where a second thread makes decoding no faster;
+    /// 2 on a GPU, so that it has the next call when one ends.
+    pub replicas: usize,
+    /// Threads of all calls together: one call alone has them all. Default 0: the number of cores, by the process's affinity and
+    /// its control group's quota.
     pub cpu_threads: usize,
-    /// Most windows, of different audios, that go to the network at once. Default 8. Memory: the encoder's view of a window
-    /// takes 1,500 times the model's width in floats, 2 to 8 MB; decoding takes several times that.
+    /// Most windows, of different audios, that are decoded in one call. Default 8. Memory: an encoded window takes 1,500 times
+    /// the model's width in floats, 3 to 8 MB; decoding takes several times that.
     pub batch_size: usize,
-    /// How long a batch that is not full waits for audios whose next window is not ready yet; nothing is waited for when
-    /// one audio is transcribed alone. Default 10 ms.
+    /// How long a batch that is not full waits for audios that are between two windows; an audio that is transcribed alone waits
+    /// for nothing. Default 10 ms.
     pub batch_wait: Duration,
     /// Seed of what is sampled at temperatures above 0. Default `None`: another at each start. One for the process: the
     /// model that is loaded last has the say. Texts then are the same from run to run as long as jobs come one by one, in
@@ -63,6 +70,7 @@ impl Config {
             model_dir: model_dir.into(),
             device: Device::Cpu,
             compute_type: None,
+            replicas: 0,
             cpu_threads: 0,
             batch_size: 8,
             batch_wait: Duration::from_millis(10),
@@ -71,11 +79,49 @@ impl Config {
         }
     }
 
-    pub(crate) fn threads(&self) -> usize {
+    /// [`Config::compute_type`], or that which suits the device.
+    #[must_use]
+    pub fn compute_type(&self) -> &str {
+        match (&self.compute_type, self.device) {
+            (Some(given), _) => given,
+            (None, Device::Cpu) => "int8",
+            (None, Device::Cuda) => "float16",
+        }
+    }
+
+    /// [`Config::cpu_threads`], or the number of cores.
+    #[must_use]
+    pub fn threads(&self) -> usize {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         match self.cpu_threads {
-            0 => cores.min(4),
+            0 => cores,
             asked => asked.min(cores),
+        }
+    }
+
+    /// [`Config::replicas`], or as many as suit the device.
+    #[must_use]
+    pub fn replicas(&self) -> usize {
+        match (self.replicas, self.device) {
+            (0, Device::Cpu) => self.threads(),
+            (0, Device::Cuda) => 2,
+            (asked, _) => asked,
+        }
+    }
+
+    pub(crate) fn limits(&self) -> Limits {
+        Limits {
+            replicas: self.replicas(),
+            threads: self.threads(),
+            batch: BatchMax {
+                // On the processor one window keeps a core busy, and a batch of them uses the caches worse.
+                encode: match self.device {
+                    Device::Cpu => 1,
+                    Device::Cuda => self.batch_size,
+                },
+                decode: self.batch_size,
+            },
+            batch_wait: self.batch_wait,
         }
     }
 }

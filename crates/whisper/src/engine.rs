@@ -1,15 +1,13 @@
 //! A network with its tokens and features: what transcribes an audio.
 
-use std::sync::Arc;
-
 use stt_core::{Budget, ErrorCode, Failure, Language, Pcm, Segment, Transcript};
 
+use crate::backend::Backend;
 use crate::compression::{compression_ratio, compression_ratio_of_characters};
-use crate::desk::Desk;
 use crate::mel::MelExtractor;
-use crate::net::Net;
 use crate::options::{CompressionUnit, Options};
 use crate::pass::{Pass, Progress, stopped};
+use crate::scheduler::BatchScheduler;
 use crate::timeline::{self, TimeMap};
 use crate::tokens::Tokens;
 use crate::vad::{self, Span};
@@ -31,9 +29,9 @@ const DOUBTED_LOGPROB_MIN: f64 = -0.6;
 /// Probability of no speech that it may have.
 const DOUBTED_NO_SPEECH_MAX: f64 = 0.5;
 
-pub(crate) struct Engine<N: Net> {
-    pub desk: Desk<N>,
-    pub tokens: Arc<Tokens>,
+pub(crate) struct Engine<B: Backend> {
+    pub scheduler: BatchScheduler<B>,
+    pub tokens: Tokens,
     pub extractor: MelExtractor,
     pub multilingual: bool,
     /// Whether the model tells which of its attention heads follow the words.
@@ -42,7 +40,7 @@ pub(crate) struct Engine<N: Net> {
     pub detects: bool,
 }
 
-impl<N: Net> Engine<N> {
+impl<B: Backend> Engine<B> {
     pub(crate) fn transcribe(
         &self,
         pcm: &Pcm,
@@ -69,7 +67,7 @@ impl<N: Net> Engine<N> {
         let found = vad::speech(&pcm.samples, &options.vad_parameters, &mut || budget.check())
             .map_err(|stop| stopped(stop, budget))?;
         if found.spans.is_empty() {
-            self.desk.counts.no_speech.add(1);
+            self.scheduler.counts.no_speech.add(1);
             return Ok(Transcript {
                 language: self.given(options),
                 duration_sec,
@@ -115,7 +113,7 @@ impl<N: Net> Engine<N> {
             });
             return Ok(found);
         }
-        self.desk.counts.no_speech.add(1);
+        self.scheduler.counts.no_speech.add(1);
         Ok(Transcript {
             language: self.given(options),
             duration_sec: found.duration_sec,

@@ -2,8 +2,8 @@
 
 use stt_core::Failure;
 
+use crate::backend::Generated;
 use crate::compression::{compression_ratio, compression_ratio_of_characters};
-use crate::net::Generated;
 use crate::options::{CompressionUnit, Options};
 use crate::tokens::Tokens;
 

@@ -29,22 +29,23 @@
 //! alignment when words are asked for. The last timestamp of a window says where the next begins.
 //!
 //! # What it costs
-//! One copy of the weights in memory, whatever the number of threads that call. Nearly all time goes into the network;
-//! features take about 2 ms for a second of audio, and so does voice activity detection. Windows of calls that wait at the
-//! same time go to the network in one batch ([`Config::batch_size`]), and only one batch is computed at a time.
+//! One copy of the weights in memory, whatever the number of threads that call. Nearly all time goes into the network.
+//! As many calls of the network run at the same time as there are replicas ([`Config::replicas`]); windows that wait at the same
+//! time are decoded in one batch ([`Config::batch_size`]). Whoever waits for a result runs what is next, so an audio that is
+//! transcribed alone has all threads to itself.
 //!
 //! # What it leaves alone
 //! It reads no environment, starts no logger and no thread, has no globals, downloads nothing, decodes no media, and never
 //! exits. CTranslate2 computes with OpenMP, whose idle threads spin unless `OMP_WAIT_POLICY=PASSIVE` is set before the
 //! process starts: do, wherever other work shares the cores.
 
+mod backend;
 mod batch;
 mod bpe;
 mod compression;
 mod config;
 mod counts;
 mod ct2;
-mod desk;
 mod detect;
 mod engine;
 mod fallback;
@@ -53,12 +54,13 @@ mod hallucination;
 mod looks;
 mod mel;
 mod model_bin;
-mod net;
 mod options;
 mod pass;
 mod prompt;
+mod scheduler;
 mod seek;
 mod silero;
+mod simd;
 mod split;
 mod suppress;
 mod timeline;

@@ -8,15 +8,15 @@ use std::sync::Arc;
 
 use stt_core::{Budget, ErrorCode, Failure, Language, Segment, Stop};
 
-use crate::batch::{Answer, Call};
-use crate::desk::{Held, NoAnswer, Seat};
+use crate::backend::Backend;
+use crate::batch::{EncodedWindow, Request, Response};
 use crate::detect::Guess;
 use crate::engine::Engine;
 use crate::fallback::Decoded;
 use crate::mel::{FRAMES_PER_SECOND, Mel, WINDOW_FRAMES};
-use crate::net::Net;
 use crate::options::{InitialPrompt, Options};
 use crate::prompt::Prompt;
+use crate::scheduler::{SchedulerClient, SubmitError};
 use crate::seek::Seek;
 use crate::split::{self, Window};
 use crate::suppress::suppressed;
@@ -33,26 +33,26 @@ pub struct Progress<'a> {
     pub segments: &'a [Segment],
 }
 
-pub(crate) struct Pass<'a, N: Net> {
-    engine: &'a Engine<N>,
-    seat: Seat<'a, N>,
+pub(crate) struct Pass<'a, B: Backend> {
+    engine: &'a Engine<B>,
+    client: SchedulerClient<'a, B>,
     mel: &'a Mel,
     options: &'a Options,
     budget: &'a Budget<'a>,
     suppress: Arc<[u32]>,
     /// Length of a window.
     window_frames: usize,
-    /// The window asked about last: its view serves detection, decoding and alignment alike.
-    held: Option<(Window, Held<N::Encoded>)>,
+    /// The window encoded last: it serves detection, decoding and alignment alike.
+    encoded: Option<(Window, EncodedWindow<B::Encoded>)>,
     /// Each language's probability in the window that detection was asked about last.
     pub(crate) language_probs: Vec<Guess>,
 }
 
-impl<'a, N: Net> Pass<'a, N> {
-    pub(crate) fn new(engine: &'a Engine<N>, mel: &'a Mel, options: &'a Options, budget: &'a Budget<'a>) -> Self {
+impl<'a, B: Backend> Pass<'a, B> {
+    pub(crate) fn new(engine: &'a Engine<B>, mel: &'a Mel, options: &'a Options, budget: &'a Budget<'a>) -> Self {
         Self {
             engine,
-            seat: engine.desk.sit(),
+            client: engine.scheduler.client(),
             mel,
             options,
             budget,
@@ -60,20 +60,27 @@ impl<'a, N: Net> Pass<'a, N> {
             window_frames: options
                 .chunk_length
                 .map_or(WINDOW_FRAMES, |sec| sec as usize * FRAMES_PER_SECOND),
-            held: None,
+            encoded: None,
             language_probs: vec![],
         }
     }
 
-    fn ask(&mut self, window: Window, call: Call) -> Result<Answer, Failure> {
-        let known = self.held.take().filter(|(known, _)| *known == window);
-        let (_, held) = self
-            .held
-            .insert(known.unwrap_or_else(|| (window, Held::new(self.mel.window(window.seek, window.frames)))));
-        self.seat.ask(held, call, self.budget).map_err(|none| match none {
-            NoAnswer::Stopped(stop) => stopped(stop, self.budget),
-            NoAnswer::Failed(error) => error.into(),
-        })
+    fn ask(&mut self, window: Window, request: Request) -> Result<Response, Failure> {
+        let budget = self.budget;
+        let failure = |error| match error {
+            SubmitError::Stopped(stop) => stopped(stop, budget),
+            SubmitError::Failed(error) => error.into(),
+        };
+        let encoded = match self.encoded.take().filter(|(known, _)| *known == window) {
+            Some((_, encoded)) => encoded,
+            None => {
+                let mel = self.mel.window(window.seek, window.frames);
+                self.client.encode(mel, WINDOW_FRAMES, budget).map_err(failure)?
+            }
+        };
+        let response = self.client.decode(&encoded, request, budget).map_err(failure);
+        self.encoded = Some((window, encoded));
+        response
     }
 
     /// Source: `generate_segments` of faster-whisper.
@@ -110,9 +117,9 @@ impl<'a, N: Net> Pass<'a, N> {
             })
             .build(&engine.tokens);
             let mut decoded = self.decode(window, &prompt)?;
-            engine.desk.counts.windows.add(1);
+            engine.scheduler.counts.windows.add(1);
             if decoded.is_silent(options) {
-                engine.desk.counts.silent.add(1);
+                engine.scheduler.counts.silent.add(1);
                 seek.at = window.seek + window.frames;
                 progress(far(seek.at, content, &[]));
                 continue;

@@ -1,6 +1,6 @@
 //! What stands before a window's text.
 
-use crate::net::{POSITIONS, Shape};
+use crate::backend::{POSITIONS, PromptShape};
 use crate::tokens::Tokens;
 
 /// Most tokens of the text so far, of hotwords, and of a prefix, each.
@@ -25,7 +25,7 @@ pub(crate) struct Prompt<'a> {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Built {
     pub tokens: Vec<u32>,
-    pub shape: Shape,
+    pub shape: PromptShape,
 }
 
 impl Prompt<'_> {
@@ -68,7 +68,7 @@ impl Prompt<'_> {
         let start_at = prompt.len() + task_len - 1;
         prompt.extend(start);
         Built {
-            shape: Shape {
+            shape: PromptShape {
                 len: prompt.len(),
                 start: start_at,
                 without_timestamps: self.without_timestamps,

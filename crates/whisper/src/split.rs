@@ -1,6 +1,6 @@
 //! A window's tokens to segments, and where the next window begins.
 
-use crate::net::TIME_PRECISION;
+use crate::backend::TIME_PRECISION;
 
 /// Frames (of 10 ms) between two timestamp tokens.
 const FRAMES_PER_TIMESTAMP: usize = 2;

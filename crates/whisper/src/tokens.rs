@@ -14,8 +14,8 @@ const TIMESTAMPS: usize = 1501;
 /// The tokens of one model. Ids below `eot` are text, those from [`Tokens::timestamp_begin`] on are timestamps.
 pub(crate) struct Tokens {
     tokenizer: Tokenizer,
-    /// As CTranslate2 knows them: it takes prompts as strings.
-    vocabulary: Vec<String>,
+    /// Number of tokens that CTranslate2 knows.
+    len: usize,
     languages: HashMap<&'static str, u32>,
     languages_by_token: HashMap<u32, Language>,
     pub eot: u32,
@@ -80,7 +80,7 @@ impl Tokens {
             languages_by_token: languages.iter().filter_map(by_token).collect(),
             languages,
             tokenizer,
-            vocabulary,
+            len: vocabulary.len(),
         })
     }
 
@@ -163,17 +163,7 @@ impl Tokens {
         })
     }
 
-    /// A prompt as CTranslate2 takes it.
-    pub(crate) fn strings(&self, ids: &[u32]) -> Vec<&str> {
-        ids.iter().map(|id| self.vocabulary[*id as usize].as_str()).collect()
-    }
-
-    /// The id of one of CTranslate2's tokens for languages.
-    pub(crate) fn id(&self, token: &str) -> Option<u32> {
-        self.tokenizer.token_to_id(token)
-    }
-
     pub(crate) fn len(&self) -> usize {
-        self.vocabulary.len()
+        self.len
     }
 }

@@ -3,31 +3,32 @@
 use std::sync::Arc;
 
 use stt_core::{Budget, Failure, Language, Pcm, Transcribe, TranscribeRequest, Transcript};
+use stt_ctranslate2::Model;
 
+use crate::backend::{Backend, Search};
 use crate::config::Config;
 use crate::counts::Stats;
-use crate::ct2::Ct2;
-use crate::desk::Desk;
+use crate::ct2;
 use crate::engine::{Engine, NO_WORDS, NONE_KNOWN};
 use crate::files::{LoadError, ModelDir};
 use crate::mel::MelExtractor;
-use crate::net::{Net as _, Search};
 use crate::options::Options;
 use crate::pass::Progress;
 use crate::prompt::Prompt;
+use crate::scheduler::BatchScheduler;
 use crate::tokens::Tokens;
 
-/// A loaded Whisper model. Shared between threads: windows that wait at the same time go to the network in one batch, of up
-/// to [`Config::batch_size`].
+/// A loaded Whisper model. Shared between threads: up to [`Config::replicas`] calls of the network run at the same time, and windows
+/// that wait are decoded in batches of up to [`Config::batch_size`].
 pub struct Whisper {
-    engine: Engine<Ct2>,
+    engine: Engine<Model>,
     options: Options,
 }
 
 impl std::fmt::Debug for Whisper {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Whisper")
-            .field("mels", &self.engine.desk.net().mels())
+            .field("mels", &self.engine.scheduler.backend().mels())
             .field("multilingual", &self.engine.multilingual)
             .finish_non_exhaustive()
     }
@@ -45,8 +46,8 @@ impl Whisper {
         }
         let dir = ModelDir(&config.model_dir);
         dir.check()?;
-        let tokens = Arc::new(Tokens::load(&dir)?);
-        let net = Ct2::load(config, Arc::clone(&tokens))?;
+        let tokens = Tokens::load(&dir)?;
+        let net = ct2::load(config)?;
         let mels = net.mels();
         if let Some(declared) = dir.mels().filter(|declared| *declared != mels) {
             let reason = format!("model.bin takes {mels} mels, preprocessor_config.json says {declared}");
@@ -69,7 +70,7 @@ impl Whisper {
             detects: described.lang_ids.is_some_and(|ids| !ids.is_empty()),
             multilingual: net.is_multilingual(),
             extractor: MelExtractor::new(mels),
-            desk: Desk::new(net, config.batch_size, config.batch_wait),
+            scheduler: BatchScheduler::new(net, config.limits()),
             tokens,
         };
         warm_up(&engine).map_err(|failure| LoadError::WarmUp {
@@ -112,10 +113,16 @@ impl Whisper {
         self.engine.transcribe(pcm, options, budget, progress)
     }
 
+    /// The compute type that is used: that of [`Config`], or what the device supports instead.
+    #[must_use]
+    pub fn compute_type(&self) -> String {
+        self.engine.scheduler.backend().compute_type()
+    }
+
     /// What was done since the model was loaded.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        self.engine.desk.counts.stats()
+        self.engine.scheduler.counts.stats()
     }
 }
 
@@ -132,12 +139,14 @@ impl Transcribe for Whisper {
 }
 
 /// Everything that the network is asked for, once, on silence.
-fn warm_up(engine: &Engine<Ct2>) -> Result<(), Failure> {
+fn warm_up(engine: &Engine<Model>) -> Result<(), Failure> {
     let options = Options::default();
-    let net = engine.desk.net();
-    let encoded = net.encode(&[&engine.extractor.extract(&[0.0; 1600]).window(0, 10)])?;
+    let (backend, threads) = (engine.scheduler.backend(), engine.scheduler.threads());
+    let mel = engine.extractor.extract(&[0.0; 1600]).window(0, 10);
+    let encoded = Backend::encode(backend, &[&mel], threads)?;
+    let encoded: Vec<_> = encoded.iter().collect();
     if engine.multilingual && engine.detects {
-        net.languages(&encoded)?;
+        Backend::languages(backend, &encoded, threads)?;
     }
     let english = Language::from_tag("en").ok();
     let task = engine.task_tokens(english, &options)?;
@@ -147,10 +156,10 @@ fn warm_up(engine: &Engine<Ct2>) -> Result<(), Failure> {
     }
     .build(&engine.tokens);
     let search = Search::at(0.0, prompt.tokens.len() + 1, &options, &Arc::from([]));
-    net.generate(&encoded, &[&prompt.tokens], &search)?;
+    Backend::generate(backend, &encoded, &[&prompt.tokens], &search, threads)?;
     if engine.aligns {
         let text = engine.tokens.encode(" a");
-        net.align(&encoded, &engine.tokens.start(&task), &[&text], &[10])?;
+        Backend::align(backend, &encoded, &engine.tokens.start(&task), &[&text], &[10], threads)?;
     }
     Ok(())
 }

@@ -4,7 +4,7 @@
 
 use stt_core::Word;
 
-use crate::net::Alignment;
+use crate::backend::Alignment;
 use crate::options::Options;
 use crate::split::Piece;
 

@@ -40,7 +40,12 @@ fn compare(file: &str, least: usize, different: &[(&str, &str)]) {
     let text = std::fs::read_to_string(fixtures().join("parity").join(file)).expect("goldens");
     let goldens: Goldens = serde_json::from_str(&text).expect("goldens");
     assert!(goldens.cases.len() >= least, "{} cases in {file}", goldens.cases.len());
-    let whisper = Whisper::load(&Config::new(fixtures().join("model"))).expect("the model of the fixtures");
+    let whisper = Whisper::load(&Config {
+        // As the goldens were made.
+        compute_type: Some("float32".to_owned()),
+        ..Config::new(fixtures().join("model"))
+    })
+    .expect("the model of the fixtures");
     let mut clips = Clips::default();
     let (mut wrong, mut excepted) = (vec![], vec![]);
     for (name, case) in &goldens.cases {

@@ -23,7 +23,12 @@ fn entries() -> BTreeMap<String, Entry> {
 }
 
 fn model() -> Whisper {
-    Whisper::load(&Config::new(fixtures().join("model"))).expect("the model of the fixtures")
+    Whisper::load(&Config {
+        // In int8 a near tie of this small model turns over.
+        compute_type: Some("float32".to_owned()),
+        ..Config::new(fixtures().join("model"))
+    })
+    .expect("the model of the fixtures")
 }
 
 fn transcribe(whisper: &Whisper, samples: &[f32], hint: Option<&str>, options: Options) -> Transcript {

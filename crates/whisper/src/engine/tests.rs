@@ -9,11 +9,13 @@ use std::time::Duration;
 use stt_core::{Cancel, SystemClock};
 
 use super::*;
+use crate::backend::{Alignment, BackendError, Generated, POSITIONS, Search};
+use crate::batch::BatchMax;
 use crate::files::ModelDir;
 use crate::mel::MelExtractor;
-use crate::net::{Alignment, Generated, NetError, POSITIONS, Search};
 use crate::options::Options;
 use crate::prompt::Prompt;
+use crate::scheduler::Limits;
 
 /// What is asked of the network to generate: prompt, temperature, most tokens.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,19 +35,25 @@ struct Script {
     pace: usize,
 }
 
-impl Net for Script {
+impl Backend for Script {
     type Encoded = ();
 
-    fn encode(&self, _: &[&[f32]]) -> Result<(), NetError> {
+    fn encode(&self, windows: &[&[f32]], _: usize) -> Result<Vec<()>, BackendError> {
         *self.encoded.lock().expect("count") += 1;
-        Ok(())
+        Ok(vec![(); windows.len()])
     }
 
-    fn languages(&self, (): &()) -> Result<Vec<Vec<(u32, f32)>>, NetError> {
+    fn languages(&self, _: &[&()], _: usize) -> Result<Vec<Vec<(u32, f32)>>, BackendError> {
         Ok(vec![self.languages.clone()])
     }
 
-    fn generate(&self, (): &(), prompts: &[&[u32]], search: &Search) -> Result<Vec<Generated>, NetError> {
+    fn generate(
+        &self,
+        _: &[&()],
+        prompts: &[&[u32]],
+        search: &Search,
+        _: usize,
+    ) -> Result<Vec<Generated>, BackendError> {
         self.asked.lock().expect("log").push(Asked {
             prompt: prompts[0].to_vec(),
             temperature: search.temperature,
@@ -60,7 +68,14 @@ impl Net for Script {
         Ok(vec![answer])
     }
 
-    fn align(&self, (): &(), _: &[u32], texts: &[&[u32]], _: &[usize]) -> Result<Vec<Alignment>, NetError> {
+    fn align(
+        &self,
+        _: &[&()],
+        _: &[u32],
+        texts: &[&[u32]],
+        _: &[usize],
+        _: usize,
+    ) -> Result<Vec<Alignment>, BackendError> {
         if self.pace == 0 {
             return Ok(texts.iter().map(|_| Alignment::default()).collect());
         }
@@ -72,9 +87,19 @@ impl Net for Script {
     }
 }
 
+fn scheduler(script: Script) -> BatchScheduler<Script> {
+    let limits = Limits {
+        replicas: 1,
+        threads: 1,
+        batch: BatchMax { encode: 1, decode: 1 },
+        batch_wait: Duration::ZERO,
+    };
+    BatchScheduler::new(script, limits)
+}
+
 fn engine(answers: impl FnOnce(&Tokens) -> Vec<Generated>) -> Engine<Script> {
     let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/model");
-    let tokens = Arc::new(Tokens::load(&ModelDir(&model)).expect("the model of the fixtures"));
+    let tokens = Tokens::load(&ModelDir(&model)).expect("the model of the fixtures");
     let language = |tag: &str| {
         tokens
             .language(Language::from_tag(tag).expect("a language"))
@@ -88,7 +113,7 @@ fn engine(answers: impl FnOnce(&Tokens) -> Vec<Generated>) -> Engine<Script> {
         pace: 0,
     };
     Engine {
-        desk: Desk::new(script, 1, Duration::ZERO),
+        scheduler: scheduler(script),
         extractor: MelExtractor::new(80),
         multilingual: true,
         aligns: false,
@@ -102,13 +127,13 @@ fn aligning(pace: usize, answers: impl FnOnce(&Tokens) -> Vec<Generated>) -> Eng
     let engine = engine(answers);
     let script = Script {
         pace,
-        answers: Mutex::new(engine.desk.net().answers.lock().expect("script").clone()),
+        answers: Mutex::new(engine.scheduler.backend().answers.lock().expect("script").clone()),
         asked: Mutex::default(),
         languages: vec![],
         encoded: Mutex::default(),
     };
     Engine {
-        desk: Desk::new(script, 1, Duration::ZERO),
+        scheduler: scheduler(script),
         aligns: true,
         ..engine
     }
@@ -168,7 +193,7 @@ fn transcribe(engine: &Engine<Script>, seconds: usize, options: &Options) -> Res
 }
 
 fn asked(engine: &Engine<Script>) -> Vec<Asked> {
-    engine.desk.net().asked.lock().expect("log").clone()
+    engine.scheduler.backend().asked.lock().expect("log").clone()
 }
 
 #[test]
@@ -283,7 +308,7 @@ fn the_window_after_a_cut_off_text_begins_with_its_last_word() {
         (1..50).contains(&lost),
         "its last word of {lost} tokens is left to the next window"
     );
-    let stats = engine.desk.counts.stats();
+    let stats = engine.scheduler.counts.stats();
     assert_eq!((asked(&engine).len(), stats.capped, stats.aligned), (2, 1, 1));
     assert!(asked(&engine).iter().all(|asked| asked.max_length == POSITIONS));
 }
@@ -320,7 +345,7 @@ fn a_cut_off_text_that_is_bad_costs_no_more_than_its_temperatures() {
     for (what, answers) in bad {
         let engine = aligning(4, answers);
         transcribe(&engine, 30, &recommended()).unwrap();
-        let stats = engine.desk.counts.stats();
+        let stats = engine.scheduler.counts.stats();
         assert_eq!((stats.windows, stats.encoded, stats.aligned), (1, 1, 0), "{what}");
         assert!(asked(&engine).len() <= 6, "{what}");
     }
@@ -334,7 +359,7 @@ fn a_text_that_would_end_early_is_a_guess_and_ends_its_window() {
     assert_eq!((transcript.segments.len(), asked(&engine).len()), (1, 1));
     let engine = aligning(2, |tokens| vec![filled(tokens, 224)]);
     transcribe(&engine, 9, &recommended()).unwrap();
-    let stats = engine.desk.counts.stats();
+    let stats = engine.scheduler.counts.stats();
     assert_eq!(
         (stats.windows, stats.aligned),
         (1, 0),
@@ -355,7 +380,7 @@ fn thirty_seconds_cost_at_most_half_more_than_faster_whispers_worst() {
             vec![filled(tokens, 224), filled(tokens, 224), doubted]
         });
         transcribe(&engine, 30, &recommended()).unwrap();
-        let stats = engine.desk.counts.stats();
+        let stats = engine.scheduler.counts.stats();
         assert!(2 * stats.steps <= 3 * worst, "{pace}: {stats:?}");
         assert!(2 * stats.generated <= 3 * 6 && stats.encoded <= 3, "{pace}: {stats:?}");
     }
@@ -467,7 +492,7 @@ fn text_that_says_where_to_go_on_is_not_cut_off() {
     });
     let transcript = transcribe(&engine, 30, &options).unwrap();
     assert_eq!(transcript.text, "Call Meera Check");
-    assert_eq!((asked(&engine).len(), engine.desk.counts.stats().capped), (2, 0));
+    assert_eq!((asked(&engine).len(), engine.scheduler.counts.stats().capped), (2, 0));
 }
 
 #[test]
@@ -516,7 +541,7 @@ fn a_window_is_encoded_once_or_as_often_as_faster_whisper_does() {
             },
         )
         .unwrap();
-        assert_eq!(*engine.desk.net().encoded.lock().unwrap(), encoded);
+        assert_eq!(*engine.scheduler.backend().encoded.lock().unwrap(), encoded);
     }
 }
 
@@ -537,8 +562,8 @@ fn every_temperature_uses_the_same_view_and_the_best_text_wins() {
     assert!((transcript.segments[0].avg_logprob + 2.0 * 3.0 / 4.0).abs() < 0.2);
     let temperatures: Vec<_> = asked(&engine).iter().map(|asked| asked.temperature).collect();
     assert_eq!(temperatures, options.temperatures);
-    assert_eq!(*engine.desk.net().encoded.lock().unwrap(), 1);
-    assert_eq!(engine.desk.counts.stats().fallbacks, 1);
+    assert_eq!(*engine.scheduler.backend().encoded.lock().unwrap(), 1);
+    assert_eq!(engine.scheduler.counts.stats().fallbacks, 1);
 }
 
 #[test]
@@ -601,7 +626,7 @@ fn a_text_of_a_sound_in_doubt_counts_if_nothing_speaks_against_it() {
     for (what, answer, text) in answers {
         let engine = engine(|tokens| vec![answer(tokens)]);
         let found = transcribe(&engine, 2, &doubting(2.0)).unwrap();
-        let stats = engine.desk.counts.stats();
+        let stats = engine.scheduler.counts.stats();
         assert_eq!((found.text.as_str(), asked(&engine).len()), (text, 1), "{what}");
         assert_eq!(stats.no_speech, u64::from(text.is_empty()), "{what}");
         assert_eq!((found.duration_sec, found.duration_after_vad_sec), (2.0, 2.0));

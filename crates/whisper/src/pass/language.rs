@@ -3,14 +3,14 @@
 use stt_core::{ErrorCode, Failure, Language};
 
 use super::Pass;
-use crate::batch::{Answer, Call};
+use crate::backend::Backend;
+use crate::batch::{Request, Response};
 use crate::detect::{self, Guess, Vote};
 use crate::engine::{NO_DETECTION, NONE_KNOWN};
 use crate::mel::FRAMES_PER_SECOND;
-use crate::net::Net;
 use crate::split::Window;
 
-impl<N: Net> Pass<'_, N> {
+impl<B: Backend> Pass<'_, B> {
     /// The language asked for, or heard; with a probability only when heard. `None` when there is nothing to hear.
     pub(crate) fn language(&mut self) -> Result<Option<(Language, Option<f32>)>, Failure> {
         if let Some(language) = self.engine.given(self.options) {
@@ -50,7 +50,7 @@ impl<N: Net> Pass<'_, N> {
         if !self.engine.detects {
             return Err(Failure::permanent(ErrorCode::UnsupportedLanguage, NO_DETECTION));
         }
-        let Answer::Languages(heard) = self.ask(window, Call::Languages)? else {
+        let Response::Languages(heard) = self.ask(window, Request::Languages)? else {
             unreachable!("languages were asked for")
         };
         let tokens = &self.engine.tokens;

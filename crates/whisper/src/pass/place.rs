@@ -3,15 +3,15 @@
 use stt_core::{Failure, Language};
 
 use super::Pass;
-use crate::batch::{Answer, Call};
+use crate::backend::{Alignment, Backend};
+use crate::batch::{Request, Response};
 use crate::hallucination::{self, Verdict};
 use crate::mel::FRAMES_PER_SECOND;
-use crate::net::{Alignment, Net};
 use crate::split::{Split, Window};
 use crate::unicode;
 use crate::words::{self, Spoken};
 
-impl<N: Net> Pass<'_, N> {
+impl<B: Backend> Pass<'_, B> {
     /// The pieces with their words, and where to go on; no pieces when they seem invented.
     pub(super) fn place(
         &mut self,
@@ -62,13 +62,13 @@ impl<N: Net> Pass<'_, N> {
     }
 
     pub(super) fn align(&mut self, window: Window, task: &[u32], text: &[u32]) -> Result<Alignment, Failure> {
-        let call = Call::Align {
+        let call = Request::Align {
             start: self.engine.tokens.start(task),
             text: text.to_vec(),
             frames: window.frames,
         };
         match self.ask(window, call)? {
-            Answer::Alignment(alignment) => Ok(alignment),
+            Response::Alignment(alignment) => Ok(alignment),
             _ => unreachable!("an alignment was asked for"),
         }
     }

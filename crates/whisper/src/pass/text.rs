@@ -3,10 +3,10 @@
 use stt_core::{Failure, Language};
 
 use super::Pass;
-use crate::batch::{Answer, Call};
+use crate::backend::{Backend, Generated, POSITIONS, Search};
+use crate::batch::{Request, Response};
 use crate::fallback::{self, Decoded};
 use crate::mel::FRAMES_PER_SECOND;
-use crate::net::{Generated, Net, POSITIONS, Search};
 use crate::prompt::Built;
 use crate::split::{self, Window};
 use crate::{unicode, words};
@@ -17,7 +17,7 @@ use crate::{unicode, words};
 /// against six temperatures.
 const REACH_MIN: usize = 1000;
 
-impl<N: Net> Pass<'_, N> {
+impl<B: Backend> Pass<'_, B> {
     /// The window's text, at the first temperature that gives a good one.
     pub(super) fn decode(&mut self, window: Window, prompt: &Built) -> Result<Decoded, Failure> {
         let (engine, options) = (self.engine, self.options);
@@ -27,7 +27,7 @@ impl<N: Net> Pass<'_, N> {
             tries += 1;
             self.generate(window, prompt, temperature, max_length)
         })?;
-        engine.desk.counts.fallbacks.add(usize::from(tries > 1));
+        engine.scheduler.counts.fallbacks.add(usize::from(tries > 1));
         if options.whole_context && decoded.tokens.len() >= prompt.shape.room(max_length) {
             engine.tokens.drop_broken_end(&mut decoded.tokens);
         }
@@ -69,7 +69,7 @@ impl<N: Net> Pass<'_, N> {
         if goes_on || !first_try || decoded.is_poor(options) || decoded.is_silent(options) {
             return Ok(None);
         }
-        engine.desk.counts.capped.add(1);
+        engine.scheduler.counts.capped.add(1);
         let text = engine.tokens.text(&decoded.tokens);
         let alignment = self.align(window, task, &text)?;
         let spellings = unicode::split(&text, language.code(), &engine.tokens);
@@ -91,13 +91,13 @@ impl<N: Net> Pass<'_, N> {
         temperature: f32,
         max_length: usize,
     ) -> Result<Generated, Failure> {
-        let call = Call::Generate {
+        let call = Request::Generate {
             prompt: prompt.tokens.clone(),
             shape: prompt.shape,
             search: Search::at(temperature, max_length, self.options, &self.suppress),
         };
         match self.ask(window, call)? {
-            Answer::Generated(generated) => Ok(generated),
+            Response::Generated(generated) => Ok(generated),
             _ => unreachable!("text was asked for"),
         }
     }

@@ -128,13 +128,13 @@ fn time_that_is_enough_to_prepare_the_audio_reaches_the_network() {
         let clock = Looks::new(None);
         let transcript = transcribe_by(&clock, &engine, &Cancel::default(), 600, vad_filter).unwrap();
         assert_eq!(transcript.text, "Check");
-        assert_eq!(*engine.desk.net().encoded.lock().unwrap(), 1);
+        assert_eq!(*engine.scheduler.backend().encoded.lock().unwrap(), 1);
     }
 }
 
 fn assert_unasked(engine: &Engine<Script>) {
-    assert_eq!(*engine.desk.net().encoded.lock().expect("count"), 0);
+    assert_eq!(*engine.scheduler.backend().encoded.lock().expect("count"), 0);
     assert_eq!(asked(engine), []);
-    let stats = engine.desk.counts.stats();
+    let stats = engine.scheduler.counts.stats();
     assert_eq!((stats.no_speech, stats.windows), (0, 0), "it is counted as nothing");
 }

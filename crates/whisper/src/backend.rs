@@ -1,4 +1,4 @@
-//! The seam between the algorithm and the network.
+//! The boundary between the algorithm and the network.
 
 use std::sync::Arc;
 
@@ -16,34 +16,36 @@ const ALIGNMENT_ROOM: usize = 5;
 pub(crate) const TIME_PRECISION: f64 = 0.02;
 
 /// A Whisper network: what the algorithm asks of CTranslate2, and of a script in tests. Every call is for a batch: so many
-/// windows, in the same order in what it takes and in what it returns.
-pub(crate) trait Net: Send + Sync {
-    /// The encoder's view of a batch of windows.
-    type Encoded: Send + Sync;
+/// windows, in the same order in what it takes and in what it returns. `threads` is how many threads the call may use.
+pub(crate) trait Backend: Send + Sync {
+    /// One window as the encoder gives it; clones are cheap.
+    type Encoded: Clone + Send + Sync;
 
-    /// Encodes windows of [`crate::WINDOW_FRAMES`] frames, each mel by mel.
-    fn encode(&self, windows: &[&[f32]]) -> Result<Self::Encoded, NetError>;
+    /// Encodes windows of equal length, each band by band.
+    fn encode(&self, windows: &[&[f32]], threads: usize) -> Result<Vec<Self::Encoded>, BackendError>;
 
     /// The language tokens of each window, most probable first.
-    fn languages(&self, encoded: &Self::Encoded) -> Result<Vec<Vec<(u32, f32)>>, NetError>;
+    fn languages(&self, windows: &[&Self::Encoded], threads: usize) -> Result<Vec<Vec<(u32, f32)>>, BackendError>;
 
-    /// Generates the text of each window after its prompt. Prompts of one batch have the same [`Shape`].
+    /// Generates the text of each window after its prompt. Prompts of one batch have the same [`PromptShape`].
     fn generate(
         &self,
-        encoded: &Self::Encoded,
+        windows: &[&Self::Encoded],
         prompts: &[&[u32]],
         search: &Search,
-    ) -> Result<Vec<Generated>, NetError>;
+        threads: usize,
+    ) -> Result<Vec<Generated>, BackendError>;
 
     /// Finds the times of each window's text tokens in its first `frames` frames. `start`: `<|startoftranscript|>` and
     /// what follows it of language and task.
     fn align(
         &self,
-        encoded: &Self::Encoded,
+        windows: &[&Self::Encoded],
         start: &[u32],
         texts: &[&[u32]],
         frames: &[usize],
-    ) -> Result<Vec<Alignment>, NetError>;
+        threads: usize,
+    ) -> Result<Vec<Alignment>, BackendError>;
 }
 
 /// How text is searched for.
@@ -57,7 +59,7 @@ pub(crate) struct Search {
     pub length_penalty: f32,
     pub repetition_penalty: f32,
     pub no_repeat_ngram_size: usize,
-    /// Of prompt and text together, see [`Shape::room`].
+    /// Of prompt and text together, see [`PromptShape::room`].
     pub max_length: usize,
     pub max_initial_timestamp_index: usize,
     pub suppress_blank: bool,
@@ -86,7 +88,7 @@ impl Search {
 
 /// What the prompts of one batch have in common.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Shape {
+pub(crate) struct PromptShape {
     /// Number of tokens.
     pub len: usize,
     /// Index of the last token of `<|startoftranscript|>` language task `<|notimestamps|>`; a prefix may follow.
@@ -95,13 +97,13 @@ pub(crate) struct Shape {
     pub without_timestamps: bool,
 }
 
-impl Shape {
+impl PromptShape {
     /// Tokens that CTranslate2 generates at most, those of a prefix included.
     pub(crate) fn room(self, max_length: usize) -> usize {
         (max_length / 2).min(max_length.saturating_sub(self.start))
     }
 
-    /// The `max_length` with which [`Shape::room`] is `room`.
+    /// The `max_length` with which [`PromptShape::room`] is `room`.
     pub(crate) fn with_room(self, room: usize) -> usize {
         (2 * room).max(room + self.start)
     }
@@ -134,9 +136,9 @@ pub(crate) struct Alignment {
 /// The engine failed.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 #[error("{0}")]
-pub(crate) struct NetError(pub String);
+pub(crate) struct BackendError(pub String);
 
-impl NetError {
+impl BackendError {
     /// Whether the device had too little memory, so that less at once may succeed.
     pub(crate) fn is_out_of_memory(&self) -> bool {
         self.is_any(&["out of memory", "alloc_failed", "bad_alloc"])
@@ -148,9 +150,9 @@ impl NetError {
     }
 }
 
-impl From<NetError> for Failure {
+impl From<BackendError> for Failure {
     /// A CUDA error other than a full memory stays for the life of the process.
-    fn from(error: NetError) -> Self {
+    fn from(error: BackendError) -> Self {
         let message = "the engine failed on this audio";
         let failure = if error.is_any(&["cuda", "cublas", "cudnn"]) && !error.is_out_of_memory() {
             Self::fatal(ErrorCode::TranscribeFailed, message)
@@ -170,7 +172,7 @@ mod tests {
     #[test]
     fn there_is_as_much_room_as_is_asked_for_whatever_the_prompt() {
         for start in [0, 2, 224, 300, 440] {
-            let shape = Shape {
+            let shape = PromptShape {
                 len: start + 1,
                 start,
                 without_timestamps: false,
@@ -180,7 +182,7 @@ mod tests {
             }
             assert!(start + shape.room_max() <= POSITIONS);
         }
-        let plain = Shape {
+        let plain = PromptShape {
             len: 3,
             start: 2,
             without_timestamps: false,
@@ -203,7 +205,7 @@ mod tests {
             ("std::bad_alloc", false),
             ("prompts must have the same length", false),
         ] {
-            let failure = Failure::from(NetError(text.into()));
+            let failure = Failure::from(BackendError(text.into()));
             assert_eq!(failure.fault == Fault::Fatal, fatal, "{text}");
             assert!(failure.error_chain().ends_with(text));
         }
