@@ -138,7 +138,9 @@ fn text_and_score_are_those_of_ctranslate2s_own_encoder() {
         let shape = [1, model.mels(), FRAMES];
         let view = sys::StorageView::new(&shape, &mut features, sys::Device::CPU).unwrap();
         let view = theirs.encode(&view, false).unwrap();
-        let theirs = &theirs.generate(&view, &[names.clone()], &whisper_options).unwrap()[0];
+        let theirs = &theirs
+            .generate(&view, std::slice::from_ref(&names), &whisper_options)
+            .unwrap()[0];
         let tokens: Vec<u32> = theirs.sequences_ids[0].iter().map(|id| *id as u32).collect();
         assert_eq!(ours.tokens, tokens, "seed {seed}");
         assert!(
