@@ -140,7 +140,7 @@ pub const VARIABLES: &[Variable] = &[
     optional("APPEND_PUNCTUATIONS", Rule::Text, "Punctuation that belongs to the word before it; faster-whisper's when not set."),
     worker("ENCODE_ONCE", "1", Rule::Switch, "Whether the language is detected on the window that is transcribed then; faster-whisper encodes it twice."),
     worker("WHOLE_CONTEXT", "1", Rule::Switch, "Whether a window whose text fills the model's room is followed by one that begins where the text ends; without, the rest is lost, as in faster-whisper."),
-    optional("SEED", whole(0, 4_294_967_295, ""), "Seed of what is sampled at temperatures above 0; unpredictable when not set."),
+    optional("SEED", whole(0, 4_294_967_295, ""), "Seed of what is sampled at temperatures above 0, with which one computation runs at a time; unpredictable when not set."),
     worker("BEAM_SIZE", "5", whole(1, 20, ""), "Hypotheses kept at temperature 0."),
     worker("PATIENCE", "1", number(0.1, 10.0), "Beam search goes on until `BEAM_SIZE` times this many hypotheses are finished."),
     worker("BEST_OF", "5", whole(1, 20, ""), "Hypotheses sampled at other temperatures."),

@@ -56,7 +56,7 @@ pub struct Config {
     pub batch_wait: Duration,
     /// Seed of what is sampled at temperatures above 0. Default `None`: another at each start. One for the process: the
     /// model that is loaded last has the say. Texts then are the same from run to run as long as jobs come one by one, in
-    /// the same order.
+    /// the same order. With a seed there is one replica, whatever [`Config::replicas`] says.
     pub seed: Option<u32>,
     /// What [`stt_core::Transcribe::transcribe`] does. Default [`Options::recommended`].
     pub options: Options,
@@ -102,6 +102,10 @@ impl Config {
     /// [`Config::replicas`], or as many as suit the device.
     #[must_use]
     pub fn replicas(&self) -> usize {
+        // Each replica samples from a sequence of its own, and any of them may take the next call.
+        if self.seed.is_some() {
+            return 1;
+        }
         match (self.replicas, self.device) {
             (0, Device::Cpu) => self.threads(),
             (0, Device::Cuda) => 2,

@@ -33,15 +33,17 @@ fn no_recording_costs_much_more_than_faster_whispers() {
         );
         let is_silent = name.starts_with("nonspeech");
         let allowed = if is_silent { with_vad } else { plain };
-        // Where texts are sampled, chance decides how many temperatures it takes: up to six of each window. Faint sounds
-        // that the model has the last word about cost it one decode.
+        // Where texts are sampled, as faster-whisper's more decodes than encodes show, chance decides how many temperatures it
+        // takes, up to six, and how long each text is. Faint sounds that the model has the last word about cost it one decode.
         let windows = plain[0].max(1);
         let (decodes, steps) = if is_silent {
             (allowed[1].max(1), allowed[2].max(FULL / 2))
         } else {
+            let is_sampled = allowed[1] > allowed[0];
+            let all_temperatures = if is_sampled { 6 * allowed[2] / allowed[1] } else { 0 };
             (
                 (allowed[1] * 3).div_ceil(2).max(6 * windows),
-                (allowed[2] * 3).div_ceil(2).max(100),
+                (allowed[2].max(all_temperatures) * 3).div_ceil(2).max(100),
             )
         };
         if cost[0] > allowed[0] || cost[1] > decodes || cost[2] > steps {
