@@ -51,6 +51,8 @@ impl Parts {
             ("MODEL_SIZE", model.as_os_str()),
             ("AUDIO_URL_ALLOW", OsStr::new("127.0.0.1/32")),
             // Four jobs at once, whose windows share batches.
+            // The transcripts to compare with are those of the model as it was saved.
+            ("COMPUTE_TYPE", OsStr::new("default")),
             ("WORKER_CONCURRENCY", OsStr::new("4")),
             ("METRICS_PORT", OsStr::new("0")),
             ("HEALTH_PORT", OsStr::new("0")),
