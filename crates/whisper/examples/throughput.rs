@@ -1,7 +1,7 @@
 //! Audios a second of the engine alone: `throughput MODEL [name=value...] AUDIO.wav...`
 //!
 //! Values: `jobs` (threads that transcribe; 4), `replicas`, `threads`, `batch` (0, 0, 8), `compute` (int8 on the processor), `language`
-//! (none: detected), `rounds` (1). Prints one line with audios per second, processor seconds per audio, and a hash of the texts.
+//! (none: detected), `rounds` (1), `texts` (a file that the texts are written to, a line each). Prints one line with audios per second, processor seconds per audio, and a hash of the texts.
 
 #![allow(clippy::print_stdout)]
 
@@ -19,9 +19,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1);
     let mut config = Config::new(arguments.next().ok_or("no model")?);
     let (mut jobs, mut rounds, mut options, mut files) = (4, 1, Options::recommended(), vec![]);
+    let mut texts_file = None;
     for argument in arguments {
         match argument.split_once('=') {
             Some(("jobs", value)) => jobs = value.parse()?,
+            Some(("texts", value)) => texts_file = Some(value.to_owned()),
             Some(("rounds", value)) => rounds = value.parse()?,
             Some(("replicas", value)) => config.replicas = value.parse()?,
             Some(("threads", value)) => config.cpu_threads = value.parse()?,
@@ -55,6 +57,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         });
         let (seconds, busy) = (started.elapsed().as_secs_f64(), processor_seconds() - busy);
         let texts = texts.into_inner()?;
+        if let Some(file) = &texts_file {
+            std::fs::write(file, texts.join("\n") + "\n")?;
+        }
         let mut hasher = DefaultHasher::new();
         texts.hash(&mut hasher);
         let (count, stats) = (audios.len() as f64, whisper.stats());

@@ -39,7 +39,7 @@ const LOOK: usize = 25;
 static MODEL: &[u8] = include_bytes!("../assets/silero_vad_v6.onnx");
 
 /// A probability of speech for each frame of mono samples at 16 kHz; the last frame, of 1 to 512 samples of silence or
-/// filled up with it, as faster-whisper has it. The same samples give the same scores. Takes about 1 ms for a second of
+/// filled up with it, as faster-whisper has it. The same samples give the same scores. Takes about 1.2 ms for a second of
 /// audio on one core, and asks now and then whether to go on.
 ///
 /// Source: `SileroVADModel.__call__` and `get_speech_timestamps` of faster-whisper.
