@@ -37,9 +37,7 @@ pub(crate) struct Counts {
 pub struct Stats {
     /// Windows (of up to 30 s) transcribed.
     pub windows: u64,
-    /// Windows encoded. More than transcribed by those that parted from their batch (CTranslate2's view of a batch cannot
-    /// be cut, so a window that needs another temperature than its mates is encoded again), by those that were halved, and
-    /// by detection without [`crate::Options::encode_once`].
+    /// Windows encoded. More than transcribed by detection without [`crate::Options::encode_once`].
     pub encoded: u64,
     /// Calls that generated text.
     pub batches: u64,
