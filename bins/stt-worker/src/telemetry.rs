@@ -88,7 +88,7 @@ const ENGINE: [EngineCount; 11] = [
     ),
     (
         "stt_engine_encoded_total",
-        "Windows encoded; more than transcribed, by those that parted from their batch or were halved.",
+        "Windows encoded; more than transcribed by detection with ENCODE_ONCE=0.",
         |stats| stats.encoded,
     ),
     ("stt_engine_batches_total", "Calls that generated text.", |stats| {
