@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <exception>
 
 #include <omp.h>
 
@@ -72,8 +73,10 @@ private:
     const dim_t head_width = width / heads;
     const dim_t blocks = (time + query_block - 1) / query_block;
     std::vector<StorageView> scores(omp_get_max_threads(), StorageView({query_block, time}));
+    // An exception that leaves an OpenMP region ends the process: the last one is kept and thrown behind it.
+    std::exception_ptr failed;
 #pragma omp parallel for schedule(dynamic)
-    for (dim_t task = 0; task < heads * blocks; ++task) {
+    for (dim_t task = 0; task < heads * blocks; ++task) try {
       const dim_t head = task / blocks, first = task % blocks * query_block;
       const dim_t count = std::min(query_block, time - first);
       const float* queries = fused + first * 3 * width + head * head_width;
@@ -86,7 +89,12 @@ private:
       ct2::primitives<Device::CPU>::gemm<float, float>(
           false, false, false, false, count, head_width, time, 1, part.data<float>(), time, values, 3 * width, 0,
           context + first * width + head * head_width, width);
+    } catch (...) {
+#pragma omp critical
+      failed = std::current_exception();
     }
+    if (failed)
+      std::rethrow_exception(failed);
   }
 
   const dim_t heads;

@@ -23,7 +23,6 @@ mod ffi {
         gpus: Vec<i32>,
         replicas: usize,
         compute_type: String,
-        flash_attention: bool,
         threads: usize,
     }
 
@@ -112,8 +111,6 @@ pub struct LoadOptions {
     /// A compute type as CTranslate2 spells it, for example `int8`; `default` is that of the saved model. One that the device
     /// does not support falls back to the nearest, see [`Model::compute_type`].
     pub compute_type: String,
-    /// FlashAttention, on GPUs of compute capability 8.0 and above only.
-    pub flash_attention: bool,
     /// Threads for loading and converting the weights.
     pub threads: usize,
 }
@@ -206,8 +203,9 @@ pub struct Model(cxx::UniquePtr<ffi::Model>);
 unsafe impl Send for ffi::Model {}
 #[allow(unsafe_code)]
 unsafe impl Sync for ffi::Model {}
-// SAFETY: an `Encoded` is not changed after it is made. On a GPU the call that makes it waits for its stream before it returns,
-// and memory is allocated and freed through a caching allocator with a lock.
+// SAFETY: an `Encoded` is not changed after it is made. On a GPU (not tried: from reading CTranslate2 4.8) the call that makes it
+// waits for its stream before it returns, and its memory may be freed in any thread: `src/cuda/allocator.cc` uses cub's
+// `CachingDeviceAllocator`, which locks, or `cudaFreeAsync` on the stream of the thread that frees.
 #[allow(unsafe_code)]
 unsafe impl Send for ffi::Encoded {}
 #[allow(unsafe_code)]
@@ -232,7 +230,6 @@ impl Model {
             gpus: options.gpus.clone(),
             replicas: options.replicas.max(1),
             compute_type: options.compute_type.clone(),
-            flash_attention: options.flash_attention,
             threads: options.threads,
         };
         Ok(Self(ffi::load(&options)?))

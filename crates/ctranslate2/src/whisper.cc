@@ -74,7 +74,6 @@ Model::Model(const LoadOptions& options) {
   // These share the weights; a device that is listed twice would have them twice.
   loader.num_replicas_per_device = options.replicas;
   loader.compute_type = ctranslate2::str_to_compute_type(std::string(options.compute_type));
-  loader.use_flash_attention = options.flash_attention;
   ctranslate2::ReplicaPoolConfig config;
   config.num_threads_per_replica = options.threads;
   config.max_queued_batches = -1;  // the caller never has more calls under way than replicas
