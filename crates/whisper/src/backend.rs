@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use stt_core::{ErrorCode, Failure};
+pub(crate) use stt_ctranslate2::{Alignment, Generated};
 
 use crate::Options;
 
@@ -112,25 +113,6 @@ impl PromptShape {
     pub(crate) fn room_max(self) -> usize {
         POSITIONS.saturating_sub(self.start + ALIGNMENT_ROOM)
     }
-}
-
-/// The best hypothesis of a search.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Generated {
-    pub tokens: Vec<u32>,
-    /// Sum of the log-probabilities over the length to the power of the length penalty.
-    pub score: f32,
-    pub no_speech_prob: f32,
-}
-
-/// Where in a window its text tokens are spoken.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Alignment {
-    /// The way through tokens and time: index of a token, and of a step of [`TIME_PRECISION`]. Empty when the window is too
-    /// short to tell.
-    pub path: Vec<(usize, usize)>,
-    /// Probability of each token.
-    pub probabilities: Vec<f32>,
 }
 
 /// The engine failed.

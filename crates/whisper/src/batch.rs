@@ -1,7 +1,5 @@
 //! Which of the waiting requests run together, as one call of the backend.
 
-use std::sync::Arc;
-
 use crate::backend::{Alignment, Generated, PromptShape, Search};
 
 /// One window as the encoder gives it.
@@ -72,7 +70,7 @@ impl Request {
 pub(crate) enum Work<E> {
     /// Features of a window, band by band.
     Encode {
-        mel: Arc<[f32]>,
+        mel: Vec<f32>,
         frames: usize,
     },
     Decode {
@@ -152,8 +150,7 @@ mod tests {
     const MAX: BatchMax = BatchMax { encode: 2, decode: 4 };
 
     fn encode(frames: usize) -> Work<()> {
-        let mel = Arc::from([]);
-        Work::Encode { mel, frames }
+        Work::Encode { mel: vec![], frames }
     }
 
     fn decode(request: Request, frames: usize) -> Work<()> {
@@ -167,7 +164,7 @@ mod tests {
             start: 0,
             without_timestamps: false,
         };
-        let search = Search::at(0.0, max_length, &crate::Options::default(), &Arc::from([]));
+        let search = Search::at(0.0, max_length, &crate::Options::default(), &std::sync::Arc::from([]));
         let request = Request::Generate {
             prompt: vec![1],
             shape,
@@ -203,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn windows_of_different_length_and_alignments_of_different_start_are_apart() {
+    fn windows_of_other_length_or_start_are_apart() {
         let (one, short, other) = (align(1, 3000), align(1, 1000), align(2, 3000));
         assert_eq!(chosen(&[&one, &short, &other, &one], 1).0, [0, 3]);
         let (long, short) = (encode(3000), encode(1000));

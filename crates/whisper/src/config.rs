@@ -41,9 +41,9 @@ pub struct Config {
     pub device: Device,
     /// One of [`COMPUTE_TYPES`]; `default` is that of the saved model. Default `None`: `int8` on the processor, `float16` on a GPU.
     pub compute_type: Option<String>,
-    /// Calls of the network at the same time. They share the weights, and each needs memory for its own activations (with base and
-    /// one window about 60 MB). Default 0: as many as threads on the processor, where a second thread makes decoding no faster;
-    /// 2 on a GPU, so that it has the next call when one ends.
+    /// Calls of the network at the same time. They share the weights, and each needs memory for its own activations. Each has at
+    /// least one thread, so more replicas than threads compete for the cores. Default 0: as many as threads on the processor, where
+    /// a second thread makes decoding no faster; 2 on a GPU, so that it has the next call when one ends.
     pub replicas: usize,
     /// Threads of all calls together: one call alone has them all. Default 0: the number of cores, by the process's affinity and
     /// its control group's quota.

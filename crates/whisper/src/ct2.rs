@@ -27,7 +27,6 @@ pub(crate) fn load(config: &Config) -> Result<Model, LoadError> {
         },
         replicas: config.replicas(),
         compute_type: compute_type.to_owned(),
-        flash_attention: false,
         threads: config.threads(),
     };
     // Before the model: each thread of CTranslate2 takes the seed when it first samples.
@@ -83,13 +82,7 @@ impl Backend for Model {
             suppress_blank: search.suppress_blank,
             suppress_tokens: &search.suppress_tokens,
         };
-        let found = Self::generate(self, windows, prompts, &options, threads)?;
-        let generated = |row: stt_ctranslate2::Generated| Generated {
-            tokens: row.tokens,
-            score: row.score,
-            no_speech_prob: row.no_speech_prob,
-        };
-        Ok(found.into_iter().map(generated).collect())
+        Ok(Self::generate(self, windows, prompts, &options, threads)?)
     }
 
     fn align(
@@ -100,12 +93,15 @@ impl Backend for Model {
         frames: &[usize],
         threads: usize,
     ) -> Result<Vec<Alignment>, BackendError> {
-        let found = Self::align(self, windows, start, texts, frames, MEDIAN_FILTER, threads)?;
-        let alignment = |row: stt_ctranslate2::Alignment| Alignment {
-            path: row.path,
-            probabilities: row.probabilities,
-        };
-        Ok(found.into_iter().map(alignment).collect())
+        Ok(Self::align(
+            self,
+            windows,
+            start,
+            texts,
+            frames,
+            MEDIAN_FILTER,
+            threads,
+        )?)
     }
 }
 

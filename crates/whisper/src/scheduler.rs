@@ -1,7 +1,7 @@
 //! Shares one backend among the jobs of a process: requests that wait at the same time run as one batch.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use stt_core::{Budget, Stop};
@@ -163,7 +163,6 @@ impl<B: Backend> SchedulerClient<'_, B> {
         frames: usize,
         budget: &Budget<'_>,
     ) -> Result<EncodedWindow<B::Encoded>, SubmitError> {
-        let mel = mel.into();
         match self.run(Work::Encode { mel, frames }, budget)? {
             Done::Encoded(window) => Ok(window),
             Done::Decoded(_) => unreachable!("encoding gives a window"),
@@ -289,12 +288,13 @@ impl<B: Backend> BatchScheduler<B> {
     /// One call of the backend.
     fn call(&self, work: &[&Work<B::Encoded>], threads: usize) -> Result<Vec<Done<B::Encoded>>, BackendError> {
         if let Work::Encode { frames, .. } = *work[0] {
-            let mel = |work: &&Work<B::Encoded>| match work {
-                Work::Encode { mel, .. } => Some(Arc::clone(mel)),
-                Work::Decode { .. } => None,
-            };
-            let mels: Vec<_> = work.iter().filter_map(mel).collect();
-            let mels: Vec<&[f32]> = mels.iter().map(|mel| &**mel).collect();
+            let mels: Vec<&[f32]> = work
+                .iter()
+                .filter_map(|work| match work {
+                    Work::Encode { mel, .. } => Some(mel.as_slice()),
+                    Work::Decode { .. } => None,
+                })
+                .collect();
             let encoded = self.backend.encode(&mels, threads)?;
             self.counts.encoded.add(mels.len());
             let window = |encoded| Done::Encoded(EncodedWindow { encoded, frames });

@@ -63,12 +63,8 @@ pub(crate) fn scores(samples: &[f32], go_on: &mut dyn FnMut() -> Result<(), Stop
 fn fill(samples: &[f32], frame: usize, is_last: bool, input: &mut [f32]) {
     let finite = |sample: &f32| if sample.is_finite() { *sample } else { 0.0 };
     // faster-whisper silences the context of the first frame, and with it, by aliasing, the end of the last.
-    let (from, to) = match (frame.checked_mul(FRAME).and_then(|at| at.checked_sub(CONTEXT)), is_last) {
-        (Some(_), true) => (0, FRAME),
-        (Some(_), false) => (0, INPUT),
-        (None, true) => (CONTEXT, FRAME),
-        (None, false) => (CONTEXT, INPUT),
-    };
+    let from = if frame == 0 { CONTEXT } else { 0 };
+    let to = if is_last { FRAME } else { INPUT };
     input.fill(0.0);
     let part = samples.get(frame * FRAME + from - CONTEXT..).unwrap_or_default();
     for (place, sample) in input[from..to].iter_mut().zip(part) {

@@ -5,7 +5,8 @@ use std::ops::Range;
 
 use multiversion::multiversion;
 
-/// Outputs that are summed at the same time: with four rows, as many vectors of AVX2 as there are registers, half of them free.
+/// Outputs that are summed at the same time: two vectors of AVX2. Four rows of them are 8 of its 16 registers; the rest hold
+/// weights and inputs.
 const LANES: usize = 16;
 
 /// A matrix by which rows are multiplied.
@@ -107,7 +108,7 @@ fn multiply_rows<const ROWS: usize>(
     }
 }
 
-/// Sets each value to the logarithm to base 10 of its larger with 1e-10, within 3e-7.
+/// Sets each value `x` to `log10(max(x, 1e-10))`, with an error of at most 3e-7, relative to the logarithm where that is above 1.
 ///
 /// `x = 2^e m` with `m` in `[sqrt(1/2), sqrt(2))`; `ln m = 2 artanh((m - 1) / (m + 1))`, of which the series is taken up to the
 /// ninth power.
@@ -128,8 +129,8 @@ pub(crate) fn log10_at_least_1e_10(values: &mut [f32]) {
 
 /// Sets `energies` to the weighted sum of the rows of `power`, a row for each weight.
 #[multiversion(targets("x86_64+avx2"))]
-pub(crate) fn weighted_sum(weights: &[f32], power: &[[f32; 8]], energies: &mut [f32; 8]) {
-    *energies = [0.0; 8];
+pub(crate) fn weighted_sum<const N: usize>(weights: &[f32], power: &[[f32; N]], energies: &mut [f32; N]) {
+    *energies = [0.0; N];
     for (weight, power) in weights.iter().zip(power) {
         for (energy, power) in energies.iter_mut().zip(power) {
             *energy += weight * power;

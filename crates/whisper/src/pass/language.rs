@@ -50,11 +50,11 @@ impl<B: Backend> Pass<'_, B> {
         if !self.engine.detects {
             return Err(Failure::permanent(ErrorCode::UnsupportedLanguage, NO_DETECTION));
         }
-        let Response::Languages(heard) = self.ask(window, Request::Languages)? else {
+        let Response::Languages(found) = self.ask(window, Request::Languages)? else {
             unreachable!("languages were asked for")
         };
         let tokens = &self.engine.tokens;
-        self.language_probs = heard
+        self.language_probs = found
             .into_iter()
             .filter_map(|(token, probability)| Some((tokens.language_of(token)?, probability)))
             .collect();

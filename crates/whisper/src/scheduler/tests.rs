@@ -1,5 +1,6 @@
 //! Jobs that share a backend which counts its calls.
 
+use std::sync::Arc;
 use std::sync::mpsc;
 use std::thread;
 
@@ -184,7 +185,7 @@ fn a_single_job_waits_for_no_other_and_has_all_threads() {
 }
 
 #[test]
-fn jobs_at_the_same_time_share_calls_and_each_has_its_own_response() {
+fn jobs_share_calls_and_each_has_its_own_response() {
     let scheduler = scheduler(CountingBackend::default(), 8);
     let responses = work(
         &scheduler,
@@ -250,7 +251,7 @@ fn replicas_run_at_the_same_time_and_share_threads_and_work() {
 }
 
 #[test]
-fn texts_of_different_length_are_aligned_in_windows_of_different_length() {
+fn texts_of_other_length_are_aligned_in_windows_of_other_length() {
     let mut frames = [3000, 3000, 3000];
     differ(&[&[1], &[1], &[1]], &mut frames);
     assert_eq!(frames, [3000; 3], "the texts have one length");

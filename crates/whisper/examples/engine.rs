@@ -1,7 +1,8 @@
-//! Audios a second of the engine alone: `throughput MODEL [name=value...] AUDIO.wav...`
+//! Audios a second of the engine alone: `engine MODEL [name=value...] AUDIO.wav...`
 //!
 //! Values: `jobs` (threads that transcribe; 4), `replicas`, `threads`, `batch` (0, 0, 8), `compute` (int8 on the processor), `language`
-//! (none: detected), `rounds` (1), `texts` (a file that the texts are written to, a line each). Prints one line with audios per second, processor seconds per audio, and a hash of the texts.
+//! (none: detected), `rounds` (1), `texts` (a file that the texts are written to, a line each). Prints one line with audios per
+//! second, processor seconds per audio, and a hash of the texts.
 
 #![allow(clippy::print_stdout)]
 
