@@ -395,6 +395,7 @@ mod tests {
         let plan = Plan::read(&Environment::from_pairs(pairs)).unwrap();
         let engine = plan.engine(Path::new("/m"));
         assert_eq!(engine.options, Options::default());
+        assert_eq!(engine.compute_type(), "default", "that of the saved model");
     }
 
     #[test]
