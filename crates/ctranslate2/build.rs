@@ -14,19 +14,29 @@ fn main() {
         "src/lib.rs",
         "src/whisper.cc",
         "src/whisper.h",
+        "src/decoder.cc",
+        "src/decoder.h",
         "src/encoder.cc",
         "src/encoder.h",
+        "src/kernels.cc",
+        "src/kernels.h",
+        "src/parallel.h",
     ] {
         println!("cargo:rerun-if-changed={changed}");
     }
     cxx_build::bridge("src/lib.rs")
         .file("src/whisper.cc")
+        .file("src/decoder.cc")
         .file("src/encoder.cc")
+        .file("src/kernels.cc")
         .include(ct2rs().join("CTranslate2/include"))
         .include("src")
         .std("c++17")
         .flag_if_supported("-fopenmp")
         .flag_if_supported("-Wno-unused-parameter") // CTranslate2's headers have many
+        // GCC 12 takes the deliberately undefined values in its own intrinsics for mistakes (its bug 105593).
+        .flag_if_supported("-Wno-uninitialized")
+        .flag_if_supported("-Wno-maybe-uninitialized")
         .compile("stt-ctranslate2");
 }
 

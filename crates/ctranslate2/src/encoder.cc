@@ -1,8 +1,10 @@
 #include "encoder.h"
 
+#include "kernels.h"
+#include "parallel.h"
+
 #include <algorithm>
 #include <cmath>
-#include <exception>
 
 #include <omp.h>
 
@@ -45,7 +47,7 @@ public:
             1.f / std::sqrt(static_cast<float>(out.output_size() / heads)))) {}
 
   // [windows, positions, width], in place.
-  void operator()(StorageView& x) const {
+  void operator()(StorageView& x, bool use_kernels) const {
     const dim_t windows = x.dim(0), time = x.dim(1), width = x.dim(2);
     const dim_t all = windows * time;
     const dim_t block = dense_block * omp_get_max_threads();
@@ -57,8 +59,14 @@ public:
       StorageView part = rows(fused, first, count);
       queries_keys_values(hidden, part);
     }
-    for (dim_t window = 0; window < windows; ++window)
-      attend(fused.data<float>() + window * time * 3 * width, time, width, context.data<float>() + window * time * width);
+    for (dim_t window = 0; window < windows; ++window) {
+      const float* inputs = fused.data<float>() + window * time * 3 * width;
+      float* outputs = context.data<float>() + window * time * width;
+      if (use_kernels)
+        attend_packed(inputs, time, width, outputs);
+      else
+        attend(inputs, time, width, outputs);
+    }
     for (dim_t first = 0; first < all; first += block) {
       const dim_t count = std::min(block, all - first);
       StorageView part = rows(x, first, count);
@@ -73,11 +81,8 @@ private:
     const dim_t head_width = width / heads;
     const dim_t blocks = (time + query_block - 1) / query_block;
     std::vector<StorageView> scores(omp_get_max_threads(), StorageView({query_block, time}));
-    // An exception that leaves an OpenMP region ends the process: the last one is kept and thrown behind it.
-    std::exception_ptr failed;
-#pragma omp parallel for schedule(dynamic)
-    for (dim_t task = 0; task < heads * blocks; ++task) try {
-      const dim_t head = task / blocks, first = task % blocks * query_block;
+    parallel_for(static_cast<size_t>(heads * blocks), [&](size_t task) {
+      const dim_t head = dim_t(task) / blocks, first = dim_t(task) % blocks * query_block;
       const dim_t count = std::min(query_block, time - first);
       const float* queries = fused + first * 3 * width + head * head_width;
       const float* keys = fused + width + head * head_width;
@@ -89,12 +94,21 @@ private:
       ct2::primitives<Device::CPU>::gemm<float, float>(
           false, false, false, false, count, head_width, time, 1, part.data<float>(), time, values, 3 * width, 0,
           context + first * width + head * head_width, width);
-    } catch (...) {
-#pragma omp critical
-      failed = std::current_exception();
-    }
-    if (failed)
-      std::rethrow_exception(failed);
+    });
+  }
+
+  // The same in bfloat16.
+  void attend_packed(const float* fused, dim_t time, dim_t width, float* context) const {
+    const auto stride = static_cast<size_t>(3 * width);
+    const PackedAttention attention(fused + width, fused + 2 * width, stride, static_cast<size_t>(time), static_cast<size_t>(heads),
+                                    static_cast<size_t>(width / heads));
+    const dim_t blocks = (time + query_block - 1) / query_block;
+    parallel_for(static_cast<size_t>(heads * blocks), [&](size_t task) {
+      const dim_t head = dim_t(task) / blocks, first = dim_t(task) % blocks * query_block, column = head * (width / heads);
+      attention.attend(static_cast<size_t>(head), fused + first * 3 * width + column, stride,
+                       static_cast<size_t>(std::min(query_block, time - first)), scale, context + first * width + column,
+                       static_cast<size_t>(width));
+    });
   }
 
   const dim_t heads;
@@ -111,7 +125,11 @@ BlockedEncoder::BlockedEncoder(const ct2::models::Model& model, const std::strin
       positions(model, scope + "/position_encodings"),
       layers(ct2::layers::build_layers_list<const Layer>(
           model, scope + "/layer", model.get_attribute_with_default<int32_t>(scope + "/num_heads", 8))),
-      norm(model, scope + "/layer_norm") {}
+      norm(model, scope + "/layer_norm") {
+  const bool is_int8 = model.requested_compute_type() == ct2::ComputeType::INT8;
+  const dim_t heads = model.get_attribute_with_default<int32_t>(scope + "/num_heads", 8);
+  use_kernels = is_int8 && has_kernels() && PackedAttention::supports(static_cast<size_t>(norm.output_size() / heads));
+}
 
 BlockedEncoder::~BlockedEncoder() = default;
 
@@ -122,7 +140,7 @@ void BlockedEncoder::operator()(const StorageView& features, StorageView& output
   ct2::ops::Transpose({0, 2, 1})(y, x);
   positions(x);
   for (const auto& layer : layers)
-    (*layer)(x);
+    (*layer)(x, use_kernels);
   norm(x, output);
 }
 

@@ -33,6 +33,8 @@ private:
   ctranslate2::layers::PositionEmbedding positions;
   const std::vector<std::unique_ptr<const Layer>> layers;
   const ctranslate2::layers::LayerNorm norm;
+  // Attention in bfloat16: with int8 weights it is not what limits precision.
+  bool use_kernels;
 };
 
 }  // namespace stt

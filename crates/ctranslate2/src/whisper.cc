@@ -31,6 +31,13 @@ StorageView gather(const std::vector<std::shared_ptr<Encoded>>& rows) {
   return batch;
 }
 
+std::vector<DecoderWindow> decoder_windows(const std::vector<std::shared_ptr<Encoded>>& rows) {
+  std::vector<DecoderWindow> windows;
+  for (const auto& row : rows)
+    windows.push_back({&row->output, &row->cross_attention});
+  return windows;
+}
+
 std::vector<std::shared_ptr<Encoded>> shared(rust::Slice<const EncodedRow> rows) {
   if (rows.empty())
     throw std::invalid_argument("no rows");
@@ -51,6 +58,7 @@ Replica::Replica(const ctranslate2::models::Model& model)
   // Types other than float32 occur on GPUs, where CTranslate2's encoder is the better one.
   if (model.device() == Device::CPU && ctranslate2::get_default_float_type(model.effective_compute_type()) == ctranslate2::DataType::FLOAT32)
     encoder = std::make_unique<BlockedEncoder>(model, "encoder");
+  decoder = PackedDecoder::create(dynamic_cast<const ctranslate2::models::WhisperModel&>(model));
 }
 
 std::unique_ptr<Replica> Replica::create_from_model(const ctranslate2::models::Model& model) {
@@ -63,6 +71,27 @@ StorageView Replica::encode(StorageView features) {
   StorageView output;
   (*encoder)(features, output);
   return output;
+}
+
+std::vector<std::vector<std::pair<size_t, float>>> Replica::languages(const Windows& windows) {
+  if (!whisper->is_multilingual())
+    throw std::runtime_error("a model of one language detects none");
+  if (decoder)
+    return decoder->languages(decoder_windows(windows));
+  const auto& vocabulary = dynamic_cast<const ctranslate2::models::WhisperModel&>(*model()).get_vocabulary();
+  std::vector<std::vector<std::pair<size_t, float>>> all;
+  for (const auto& row : whisper->detect_language(gather(windows))) {
+    all.emplace_back();
+    for (const auto& [token, probability] : row)
+      all.back().emplace_back(vocabulary.to_id(token), probability);
+  }
+  return all;
+}
+
+std::vector<ctranslate2::models::WhisperGenerationResult> Replica::generate(const Windows& windows,
+                                                                            const std::vector<std::vector<size_t>>& prompts,
+                                                                            const ctranslate2::models::WhisperOptions& options) {
+  return decoder ? decoder->generate(decoder_windows(windows), prompts, options) : whisper->generate(gather(windows), prompts, options);
 }
 
 Model::Model(const LoadOptions& options) {
@@ -134,14 +163,13 @@ rust::Vec<EncodedRow> Model::encode(rust::Slice<const float> features, size_t wi
 
 rust::Vec<LanguageRow> Model::languages(rust::Slice<const EncodedRow> rows, size_t threads) const {
   const auto batch = shared(rows);
-  using Guesses = std::vector<std::vector<std::pair<std::string, float>>>;
-  const auto guesses = run<Guesses>(threads, [&](Replica& replica) { return replica.whisper->detect_language(gather(batch)); });
-  const auto model = std::dynamic_pointer_cast<const ctranslate2::models::WhisperModel>(pool->get_first_replica().model());
+  using Guesses = std::vector<std::vector<std::pair<size_t, float>>>;
+  const auto guesses = run<Guesses>(threads, [&](Replica& replica) { return replica.languages(batch); });
   rust::Vec<LanguageRow> found;
   for (const auto& row : guesses) {
     LanguageRow languages;
     for (const auto& [token, probability] : row) {
-      languages.tokens.push_back(static_cast<uint32_t>(model->get_vocabulary().to_id(token)));
+      languages.tokens.push_back(static_cast<uint32_t>(token));
       languages.probabilities.push_back(probability);
     }
     found.push_back(std::move(languages));
@@ -176,7 +204,7 @@ rust::Vec<Generated> Model::generate(rust::Slice<const EncodedRow> rows, rust::S
   search.suppress_tokens.assign(options.suppress_tokens.begin(), options.suppress_tokens.end());
 
   using Results = std::vector<ctranslate2::models::WhisperGenerationResult>;
-  const auto results = run<Results>(threads, [&](Replica& replica) { return replica.whisper->generate(gather(batch), ids, search); });
+  const auto results = run<Results>(threads, [&](Replica& replica) { return replica.generate(batch, ids, search); });
   rust::Vec<Generated> found;
   for (const auto& result : results) {
     if (result.sequences_ids.empty() || result.scores.empty())

@@ -8,6 +8,7 @@
 
 #include "rust/cxx.h"
 
+#include "decoder.h"
 #include "encoder.h"
 
 namespace stt {
@@ -26,9 +27,11 @@ public:
   size_t positions() const { return static_cast<size_t>(output.dim(1)); }
 
   const ctranslate2::StorageView output;
+  // For the decoder, if it is one of our own.
+  mutable CrossAttention cross_attention;
 };
 
-// What the thread of a replica has: Whisper as CTranslate2 computes it, but for the encoder on the processor.
+// What the thread of a replica has: Whisper as CTranslate2 computes it, but for encoder and decoder on the processor.
 class Replica : public ctranslate2::models::ModelReplica {
 public:
   explicit Replica(const ctranslate2::models::Model& model);
@@ -37,10 +40,16 @@ public:
   // Features [windows, mels, frames], in memory of the processor.
   ctranslate2::StorageView encode(ctranslate2::StorageView features);
 
+  using Windows = std::vector<std::shared_ptr<Encoded>>;
+  std::vector<std::vector<std::pair<size_t, float>>> languages(const Windows& windows);
+  std::vector<ctranslate2::models::WhisperGenerationResult> generate(const Windows& windows, const std::vector<std::vector<size_t>>& prompts,
+                                                                     const ctranslate2::models::WhisperOptions& options);
+
   const std::unique_ptr<ctranslate2::models::WhisperReplica> whisper;
 
 private:
   std::unique_ptr<BlockedEncoder> encoder;
+  std::unique_ptr<PackedDecoder> decoder;
 };
 
 // A pool of replicas. `ctranslate2::models::Whisper` is one, too, but its calls take the output of one encoder call only.

@@ -184,3 +184,102 @@ fn windows_give_the_same_alone_and_together() {
         assert!((sum - 1.0).abs() < 1e-3, "{sum}");
     }
 }
+
+/// int8 has loops of its own where the processor has the instructions; `int8_float32` is CTranslate2's arithmetic. Features are
+/// noise, in which a beam now and then keeps another token.
+#[test]
+fn int8_is_near_ctranslate2s_own_for_any_batch_and_beam() {
+    let load = |compute_type: &str| {
+        let options = LoadOptions {
+            compute_type: compute_type.to_owned(),
+            ..options(1)
+        };
+        Model::load(&options).expect("the model of the fixtures")
+    };
+    let (ours, theirs, (ids, _)) = (load("int8"), load("int8_float32"), prompt());
+    let encode = |model: &Model| -> Vec<Encoded> {
+        (1..5)
+            .flat_map(|seed| model.encode(&features(model, seed), 1, 1).unwrap())
+            .collect()
+    };
+    let (our_windows, their_windows) = (encode(&ours), encode(&theirs));
+    let languages = |model: &Model, windows: &[Encoded]| {
+        let mut found = model.languages(&windows.iter().collect::<Vec<_>>(), 1).unwrap();
+        found.iter_mut().for_each(|row| row.sort_by_key(|(token, _)| *token));
+        found
+    };
+    for (ours, theirs) in languages(&ours, &our_windows)
+        .iter()
+        .zip(&languages(&theirs, &their_windows))
+    {
+        for ((token, ours), (same, theirs)) in ours.iter().zip(theirs) {
+            assert_eq!(token, same);
+            assert!((ours - theirs).abs() < 0.05, "{token}: {ours} and {theirs}");
+        }
+    }
+    let (mut texts, mut same) = (0, 0);
+    // Text of the previous window before `<|startoftranscript|>`, none, and a prefix behind the special tokens.
+    let previous: Vec<u32> = (300..340).chain(ids.iter().copied()).collect();
+    let prefixed = [&ids[..], &[310, 320]].concat();
+    for (beam_size, count, threads, prompt) in [
+        (1, 1, 1, &ids),
+        (5, 4, 1, &ids),
+        (5, 4, 2, &previous),
+        (3, 3, 1, &prefixed),
+        (8, 2, 1, &ids),
+    ] {
+        let generate = |model: &Model, windows: &[Encoded]| {
+            let options = SearchOptions {
+                beam_size,
+                max_length: prompt.len() + 6,
+                ..search()
+            };
+            let windows: Vec<&Encoded> = windows.iter().take(count).collect();
+            model
+                .generate(&windows, &vec![&prompt[..]; count], &options, threads)
+                .unwrap()
+        };
+        let (ours, theirs) = (generate(&ours, &our_windows), generate(&theirs, &their_windows));
+        for (ours, theirs) in ours.iter().zip(&theirs) {
+            let case = format!("beam {beam_size}, {count} windows: {ours:?} and {theirs:?}");
+            assert!((ours.no_speech_prob - theirs.no_speech_prob).abs() < 0.01, "{case}");
+            texts += 1;
+            if ours.tokens == theirs.tokens {
+                same += 1;
+                assert!((ours.score - theirs.score).abs() < 0.03, "{case}");
+            }
+        }
+    }
+    assert!(4 * same >= 3 * texts, "{same} of {texts} texts are the same");
+}
+
+#[test]
+fn sampling_gives_each_window_its_best_of_many() {
+    let load = |compute_type: &str| {
+        Model::load(&LoadOptions {
+            compute_type: compute_type.to_owned(),
+            ..options(1)
+        })
+        .expect("the model of the fixtures")
+    };
+    for compute_type in ["int8", "float32"] {
+        let (model, (ids, _)) = (load(compute_type), prompt());
+        let windows: Vec<Encoded> = (1..4)
+            .flat_map(|seed| model.encode(&features(&model, seed), 1, 1).unwrap())
+            .collect();
+        let options = SearchOptions {
+            beam_size: 1,
+            sampling_topk: 0,
+            sampling_temperature: 0.4,
+            num_hypotheses: 5,
+            ..search()
+        };
+        let windows: Vec<&Encoded> = windows.iter().collect();
+        let found = model.generate(&windows, &[&ids[..]; 3], &options, 1).unwrap();
+        assert_eq!(found.len(), 3);
+        assert!(
+            found.iter().all(|row| !row.tokens.is_empty() && row.score.is_finite()),
+            "{found:?}"
+        );
+    }
+}
