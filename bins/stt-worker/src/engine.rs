@@ -24,14 +24,15 @@ pub(crate) fn load(plan: &Plan) -> Result<Whisper, Error> {
     let took = started.elapsed();
     telemetry::loaded(&plan.settings.model, took);
     log::info!(
-        "model {} loaded from {} in {:.1} s: {}, {} threads, {} replicas, batches of up to {}",
+        "model {} loaded from {} in {:.1} s: {}, {} threads, {} replicas, batches of up to {}, {} jobs at once",
         model(),
         directory.display(),
         took.as_secs_f64(),
         whisper.compute_type(),
         config.threads(),
         config.replicas(),
-        config.batch_size
+        config.batch_size,
+        plan.concurrency()
     );
     Ok(whisper)
 }

@@ -15,6 +15,9 @@ use stt_whisper::{CompressionUnit, InitialPrompt, Options, Task, VadOptions};
 
 use crate::egress::Egress;
 
+/// Most jobs at once that `WORKER_CONCURRENCY=0` takes on the processor: each has room of its own in `TMP_DIR` and in memory.
+const CPU_JOBS_MAX: usize = 16;
+
 /// Settings that every part has agreed to.
 #[derive(Debug)]
 pub(crate) struct Plan {
@@ -115,7 +118,7 @@ impl Plan {
         if settings.audio_bytes_max <= FetchConfig::default().memory_max {
             return 0;
         }
-        let window = settings.concurrency + settings.queue_max;
+        let window = self.concurrency() + settings.queue_max;
         settings.audio_bytes_max.saturating_mul(window as u64)
     }
 
@@ -152,10 +155,20 @@ impl Plan {
         }
     }
 
+    /// Jobs transcribed at once. A job of its own keeps each replica busy; on a GPU two calls of whole batches do.
+    pub(crate) fn concurrency(&self) -> usize {
+        let engine = self.engine(Path::new(""));
+        match (self.settings.concurrency, engine.device) {
+            (0, stt_whisper::Device::Cpu) => engine.replicas().min(CPU_JOBS_MAX),
+            (0, stt_whisper::Device::Cuda) => 2 * engine.batch_size,
+            (asked, _) => asked,
+        }
+    }
+
     pub(crate) fn pipeline(&self) -> stt_pipeline::Config {
         let settings = &self.settings;
         let coordinator = CoordinatorConfig {
-            concurrency: settings.concurrency,
+            concurrency: self.concurrency(),
             queue_max: settings.queue_max,
             limits: Limits {
                 download: settings.download_timeout,
@@ -396,6 +409,22 @@ mod tests {
         let engine = plan.engine(Path::new("/m"));
         assert_eq!(engine.options, Options::default());
         assert_eq!(engine.compute_type(), "default", "that of the saved model");
+    }
+
+    #[test]
+    fn jobs_at_once_suit_the_device_unless_they_are_set() {
+        let concurrency = |pairs: &[(&str, &str)]| {
+            let plan = Plan::read(&Environment::from_pairs(pairs.iter().copied())).unwrap();
+            assert_eq!(plan.pipeline().coordinator.concurrency, plan.concurrency());
+            plan.concurrency()
+        };
+        assert_eq!(concurrency(&[("ENGINE_REPLICAS", "3")]), 3);
+        assert_eq!(concurrency(&[("ENGINE_REPLICAS", "64")]), CPU_JOBS_MAX);
+        assert_eq!(concurrency(&[("ENGINE_REPLICAS", "3"), ("SEED", "1")]), 1, "one by one");
+        assert_eq!(concurrency(&[("DEVICE", "cuda"), ("BATCH_SIZE", "16")]), 32);
+        assert_eq!(concurrency(&[("ENGINE_REPLICAS", "3"), ("WORKER_CONCURRENCY", "1")]), 1);
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        assert_eq!(concurrency(&[]), cores.min(CPU_JOBS_MAX));
     }
 
     #[test]

@@ -41,7 +41,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "encode 1: {:.1} ms",
         median(|| model.encode(&features, 1, threads).map(drop))?
     );
-    let window = model.encode(&features, 1, threads)?.remove(0);
+    let mut fresh = vec![];
+    for _ in 0..5 {
+        fresh.push(model.encode(&features, 1, threads)?.remove(0));
+    }
+    let window = fresh[0].clone();
+    println!(
+        "languages of a window for the first time: {:.1} ms",
+        median(|| model.languages(&[&fresh.pop().expect("five")], threads).map(drop))?
+    );
     let search = |max_length| SearchOptions {
         beam_size: 5,
         patience: 1.0,

@@ -166,7 +166,7 @@ pub const VARIABLES: &[Variable] = &[
     worker("RETRY_BACKOFF_MAX_MS", "5000", whole(1, 600_000, "ms"), "Longest wait before a retry."),
     worker("IDEMPOTENCY_TTL_SEC", "3600", seconds(0.0, 604_800.0), "How long a completed job is remembered, so that a duplicate (same `jobId`, same payload) is not processed again."),
     worker("IDEMPOTENCY_MAX_ENTRIES", "10000", whole(0, 10_000_000, "jobs"), "How many completed jobs are remembered."),
-    worker("WORKER_CONCURRENCY", "1", whole(1, 256, ""), "Jobs transcribed at once."),
+    worker("WORKER_CONCURRENCY", "0", whole(0, 256, ""), "Jobs transcribed at once; 0 for what suits the device: on the CPU as many as `ENGINE_REPLICAS`, at most 16; on a GPU twice `BATCH_SIZE`."),
     worker("WORKER_QUEUE_MAX", "4", whole(0, 1_000, ""), "Jobs downloaded and decoded ahead of the engine, a thread each."),
     worker("METRICS_PORT", "9108", PORT, "Port of `/metrics` for Prometheus; 0 takes a free one."),
     optional("METRICS_HOST", Rule::Address, "Address that `METRICS_PORT` is opened at, such as 127.0.0.1; all interfaces when not set."),

@@ -79,7 +79,7 @@ pub struct WorkerSettings {
     pub idempotency_ttl: Duration,
     /// `IDEMPOTENCY_MAX_ENTRIES`.
     pub idempotency_entries_max: usize,
-    /// `WORKER_CONCURRENCY`.
+    /// `WORKER_CONCURRENCY`; 0: what suits the device.
     pub concurrency: usize,
     /// `WORKER_QUEUE_MAX`.
     pub queue_max: usize,
