@@ -4,6 +4,7 @@
 #include <array>
 #include <cstring>
 #include <limits>
+#include <numeric>
 
 #ifdef __x86_64__
 #include <immintrin.h>
@@ -181,13 +182,10 @@ PackedInt8::PackedInt8(const int8_t* from, size_t outputs, size_t inputs)
     : outputs(outputs), inputs(inputs), weights((outputs + 31) / 32 * 32 * inputs), offsets((outputs + 31) / 32 * 32) {
   parallel_for(outputs, [&](size_t output) {
     int8_t* group = weights.data() + output / lanes * lanes * inputs + output % lanes * 4;
-    int32_t sum = 0;
-    for (size_t input = 0; input < inputs; ++input) {
-      const int8_t weight = from[output * inputs + input];
-      group[input / 4 * 4 * lanes + input % 4] = weight;
-      sum += weight;
-    }
-    offsets[output] = -128 * sum;
+    const int8_t* row = from + output * inputs;
+    for (size_t input = 0; input < inputs; input += 4)
+      std::memcpy(group + input * lanes, row + input, 4);
+    offsets[output] = -128 * std::accumulate(row, row + inputs, int32_t(0));
   });
 }
 
