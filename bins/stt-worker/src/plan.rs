@@ -11,7 +11,7 @@ use stt_kafka::{Connection, SinkConfig, SourceConfig, TransactionConfig};
 use stt_settings::{
     Device, Environment, Problem, Problems, TranscriptionSettings, VadSettings, WorkerSettings, kafka_conf_variable,
 };
-use stt_whisper::{CompressionUnit, InitialPrompt, Options, Task, VadOptions};
+use stt_whisper::{AudioContext, CompressionUnit, InitialPrompt, Options, Task, VadOptions};
 
 use crate::egress::Egress;
 
@@ -235,6 +235,11 @@ fn options(settings: &TranscriptionSettings) -> Options {
             .append_punctuations
             .clone()
             .unwrap_or(defaults.append_punctuations),
+        audio_context: if settings.audio_context_auto {
+            AudioContext::Auto
+        } else {
+            AudioContext::Full
+        },
         encode_once: settings.encode_once,
         whole_context: settings.whole_context,
         compression_ratio_threshold: settings.compression_ratio_threshold,

@@ -80,7 +80,7 @@ pub(crate) fn decoders(stats: &DecodeStats) {
 /// A count of the engine: its metric, its meaning, itself.
 type EngineCount = (&'static str, &'static str, fn(&Stats) -> u64);
 
-const ENGINE: [EngineCount; 11] = [
+const ENGINE: [EngineCount; 13] = [
     (
         "stt_engine_windows_total",
         "Windows, of up to 30 s, transcribed.",
@@ -133,6 +133,16 @@ const ENGINE: [EngineCount; 11] = [
         "stt_engine_no_speech_total",
         "Audios in which nobody speaks.",
         |stats| stats.no_speech,
+    ),
+    (
+        "stt_engine_short_contexts_total",
+        "Windows decoded in a short context (AUDIO_CONTEXT=auto).",
+        |stats| stats.short_contexts,
+    ),
+    (
+        "stt_engine_short_contexts_redone_total",
+        "Of these, windows that were encoded and decoded again in full.",
+        |stats| stats.short_contexts_redone,
     ),
 ];
 

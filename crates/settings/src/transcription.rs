@@ -117,6 +117,8 @@ pub struct TranscriptionSettings {
     pub prepend_punctuations: Option<String>,
     /// `APPEND_PUNCTUATIONS`.
     pub append_punctuations: Option<String>,
+    /// `AUDIO_CONTEXT=auto`: short windows are encoded short.
+    pub audio_context_auto: bool,
     /// `ENCODE_ONCE`.
     pub encode_once: bool,
     /// `WHOLE_CONTEXT`.
@@ -180,6 +182,7 @@ impl TranscriptionSettings {
             suppress_blank: read.switch("SUPPRESS_BLANK"),
             prepend_punctuations: read.optional("PREPEND_PUNCTUATIONS"),
             append_punctuations: read.optional("APPEND_PUNCTUATIONS"),
+            audio_context_auto: read.text("AUDIO_CONTEXT") == "auto",
             encode_once: read.switch("ENCODE_ONCE"),
             whole_context: read.switch("WHOLE_CONTEXT"),
             seed: read.optional_whole("SEED"),
@@ -304,6 +307,7 @@ mod tests {
                 suppress_blank: true,
                 prepend_punctuations: None,
                 append_punctuations: None,
+                audio_context_auto: false,
                 encode_once: true,
                 whole_context: true,
                 seed: None,
@@ -348,6 +352,7 @@ mod tests {
             ("SUPPRESS_BLANK", "0"),
             ("PREPEND_PUNCTUATIONS", "("),
             ("APPEND_PUNCTUATIONS", "।"),
+            ("AUDIO_CONTEXT", "auto"),
             ("ENCODE_ONCE", "0"),
             ("WHOLE_CONTEXT", "0"),
             ("SEED", "7"),
@@ -408,6 +413,7 @@ mod tests {
                 suppress_blank: false,
                 prepend_punctuations: Some("(".into()),
                 append_punctuations: Some("।".into()),
+                audio_context_auto: true,
                 encode_once: false,
                 whole_context: false,
                 seed: Some(7),

@@ -138,6 +138,7 @@ pub const VARIABLES: &[Variable] = &[
     worker("SUPPRESS_BLANK", "1", Rule::Switch, "Whether a window's text may not begin with a blank."),
     optional("PREPEND_PUNCTUATIONS", Rule::Text, "Punctuation that belongs to the word behind it; faster-whisper's when not set."),
     optional("APPEND_PUNCTUATIONS", Rule::Text, "Punctuation that belongs to the word before it; faster-whisper's when not set."),
+    worker("AUDIO_CONTEXT", "full", Rule::OneOf(&["full", "auto"]), "How much of 30 s the encoder computes for a shorter window: all, as Whisper was trained; or the window and a margin, which is several times faster, and all where anything speaks against the text. Not for turbo and distilled models."),
     worker("ENCODE_ONCE", "1", Rule::Switch, "Whether the language is detected on the window that is transcribed then; faster-whisper encodes it twice."),
     worker("WHOLE_CONTEXT", "1", Rule::Switch, "Whether a window whose text fills the model's room is followed by one that begins where the text ends; without, the rest is lost, as in faster-whisper."),
     optional("SEED", whole(0, 4_294_967_295, ""), "Seed of what is sampled at temperatures above 0, with which one computation runs at a time; unpredictable when not set."),

@@ -1,7 +1,7 @@
 //! Audios a second of the engine alone: `engine MODEL [name=value...] AUDIO.wav...`
 //!
 //! Values: `jobs` (threads that transcribe; 4), `replicas`, `threads`, `batch` (0, 0, 8), `compute` (int8 on the processor), `language`
-//! (none: detected), `rounds` (1), `texts` (a file that the texts are written to, a line each). Prints one line with audios per
+//! (none: detected), `context` (full, or auto), `rounds` (1), `texts` (a file that the texts are written to, a line each). Prints one line with audios per
 //! second, processor seconds per audio, and a hash of the texts.
 
 #![allow(clippy::print_stdout)]
@@ -10,7 +10,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use stt_whisper::{Budget, Cancel, Config, Language, Options, Pcm, SystemClock, Whisper};
+use stt_whisper::{AudioContext, Budget, Cancel, Config, Language, Options, Pcm, SystemClock, Whisper};
 
 /// As the worker has it; it keeps large blocks, see `.cargo/config.toml`.
 #[global_allocator]
@@ -30,6 +30,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             Some(("threads", value)) => config.cpu_threads = value.parse()?,
             Some(("batch", value)) => config.batch_size = value.parse()?,
             Some(("compute", value)) => config.compute_type = Some(value.to_owned()),
+            Some(("context", "auto")) => options.audio_context = AudioContext::Auto,
+            Some(("context", "full")) => options.audio_context = AudioContext::Full,
             Some(("language", value)) => options.language = Language::from_tag(value).ok(),
             _ => files.push(argument),
         }
@@ -66,10 +68,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let (count, stats) = (audios.len() as f64, whisper.stats());
         let batch = (stats.generated - before.generated) as f64 / (stats.batches - before.batches) as f64;
         println!(
-            "{:.2} audios/s, {:.2} processor seconds each, {batch:.1} windows a batch, {} steps, texts {:016x}",
+            "{:.2} audios/s, {:.2} processor seconds each, {batch:.1} windows a batch, {} steps, {} of {} windows redone, texts {:016x}",
             count / seconds,
             busy / count,
             stats.steps - before.steps,
+            stats.short_contexts_redone - before.short_contexts_redone,
+            stats.windows - before.windows,
             hasher.finish()
         );
     }

@@ -29,6 +29,8 @@ pub(crate) struct Counts {
     pub silent: Count,
     pub capped: Count,
     pub no_speech: Count,
+    pub short_contexts: Count,
+    pub short_contexts_redone: Count,
 }
 
 /// What an engine did since it was loaded: counters that only rise, to be shown as metrics.
@@ -57,6 +59,10 @@ pub struct Stats {
     pub capped: u64,
     /// Audios in which voice activity detection found nobody speak.
     pub no_speech: u64,
+    /// Windows decoded in less than 30 s of context.
+    pub short_contexts: u64,
+    /// Of these, the windows that were encoded and decoded again in 30 s.
+    pub short_contexts_redone: u64,
 }
 
 impl Counts {
@@ -73,6 +79,8 @@ impl Counts {
             silent: self.silent.get(),
             capped: self.capped.get(),
             no_speech: self.no_speech.get(),
+            short_contexts: self.short_contexts.get(),
+            short_contexts_redone: self.short_contexts_redone.get(),
         }
     }
 }

@@ -23,6 +23,10 @@ pub(crate) const NO_DETECTION: &str =
 /// When detection may not choose any language that the model knows.
 pub(crate) const NONE_KNOWN: &str = "this model knows none of the languages allowed";
 
+/// Of a model that needs all of its context.
+pub(crate) const CUT_DOWN: &str = "the model has half as many layers in its decoder as in its encoder, or fewer (turbo, distilled): such models do not \
+     bear a short context (AUDIO_CONTEXT=auto)";
+
 /// Mean log-probability that a text needs where voice activity detection doubts that there is speech. Texts of noise and
 /// music have -0.65 and less, or are loops (docs/decisions/003-voice-activity.md).
 const DOUBTED_LOGPROB_MIN: f64 = -0.6;

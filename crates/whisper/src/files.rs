@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 
-use crate::{bpe, model_bin};
+use crate::bpe;
+use crate::model_bin::{self, NetworkSize};
 
 /// Why a model cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -102,12 +103,8 @@ impl ModelDir<'_> {
         self.json("config.json")
     }
 
-    /// Whether the decoder has all the heads that words are aligned by. CTranslate2 indexes by them without a check, and
-    /// conversions of distilled models carry those of their teacher, which has more layers.
-    pub(crate) fn has_heads(&self, heads: &[(usize, usize)]) -> Result<bool, LoadError> {
-        let size = model_bin::decoder_size(&self.0.join("model.bin"))
-            .map_err(|source| self.unreadable("model.bin", source))?;
-        Ok(size.has(heads))
+    pub(crate) fn network_size(&self) -> Result<NetworkSize, LoadError> {
+        model_bin::network_size(&self.0.join("model.bin")).map_err(|source| self.unreadable("model.bin", source))
     }
 
     /// The decoder's tokens by id: `vocabulary.json`, or `vocabulary.txt` with a token a line.

@@ -80,7 +80,7 @@ pub use config::{COMPUTE_TYPES, Config, Device};
 pub use counts::Stats;
 pub use files::LoadError;
 pub use mel::{FRAMES_PER_SECOND, Mel, MelExtractor, WINDOW_FRAMES};
-pub use options::{CompressionUnit, InitialPrompt, Options, Task};
+pub use options::{AudioContext, CompressionUnit, InitialPrompt, Options, Task};
 pub use pass::Progress;
 pub use vad::VadOptions;
 pub use whisper::Whisper;

@@ -69,13 +69,14 @@ impl Mel {
         &self.values[mel * self.frames..][..self.frames]
     }
 
-    /// `len` frames from `start` on, band by band, filled up to [`WINDOW_FRAMES`] with 0.0: not silence, which is
-    /// lower, but what faster-whisper fills with.
+    /// `len` frames from `start` on, band by band, filled up to `context` frames (at most [`WINDOW_FRAMES`]) with 0.0: not
+    /// silence, which is lower, but what faster-whisper fills with.
     #[must_use]
-    pub fn window(&self, start: usize, len: usize) -> Vec<f32> {
-        let len = len.min(WINDOW_FRAMES).min(self.frames.saturating_sub(start));
-        let mut window = vec![0.0; self.mels * WINDOW_FRAMES];
-        for (mel, row) in window.chunks_exact_mut(WINDOW_FRAMES).enumerate() {
+    pub fn window(&self, start: usize, len: usize, context: usize) -> Vec<f32> {
+        let context = context.clamp(1, WINDOW_FRAMES);
+        let len = len.min(context).min(self.frames.saturating_sub(start));
+        let mut window = vec![0.0; self.mels * context];
+        for (mel, row) in window.chunks_exact_mut(context).enumerate() {
             row[..len].copy_from_slice(&self.band(mel)[start..start + len]);
         }
         window
@@ -234,7 +235,7 @@ mod tests {
         assert_eq!((mel.mels(), mel.frames(), mel.content_frames()), (80, 1, 0));
         let silence = mel.band(0)[0];
         assert!((silence + 1.5).abs() < 1e-6, "silence is its own loudest: {silence}");
-        assert!(mel.window(0, 0).iter().all(|value| *value == 0.0));
+        assert!(mel.window(0, 0, WINDOW_FRAMES).iter().all(|value| *value == 0.0));
     }
 
     #[test]
@@ -249,7 +250,7 @@ mod tests {
     #[test]
     fn a_window_is_filled_up_with_zeros() {
         let mel = MelExtractor::new(80).extract(&vec![0.1; 1600]);
-        let window = mel.window(4, 3000);
+        let window = mel.window(4, 3000, 3000);
         assert_eq!(window.len(), 80 * WINDOW_FRAMES);
         assert_eq!(window[..7], mel.band(0)[4..]);
         assert!(window[7..WINDOW_FRAMES].iter().all(|value| *value == 0.0));

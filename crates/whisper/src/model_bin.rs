@@ -7,34 +7,35 @@ use std::path::Path;
 /// Longest name of a variable, in bytes; CTranslate2's are under 100.
 const NAME_MAX: u16 = 1024;
 
-/// Size of the decoder: what CTranslate2 does not check before it indexes by `alignment_heads`.
+/// Size of the network: what CTranslate2 does not check before it indexes by `alignment_heads`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct DecoderSize {
-    pub layers: usize,
-    /// Attention heads of each layer; 0 when the file does not say.
+pub(crate) struct NetworkSize {
+    pub encoder_layers: usize,
+    pub decoder_layers: usize,
+    /// Attention heads of each layer of the decoder; 0 when the file does not say.
     pub heads: usize,
 }
 
-impl DecoderSize {
-    /// Whether each pair of layer and head exists.
+impl NetworkSize {
+    /// Whether the decoder has each pair of layer and head.
     pub(crate) fn has(self, heads: &[(usize, usize)]) -> bool {
         heads
             .iter()
-            .all(|(layer, head)| *layer < self.layers && (*head < self.heads || self.heads == 0))
+            .all(|(layer, head)| *layer < self.decoder_layers && (*head < self.heads || self.heads == 0))
     }
 }
 
-/// Reads the size of the decoder. Skips over the weights, so it takes milliseconds whatever the size of the model.
+/// Reads the size of a network. Skips over the weights, so it takes milliseconds whatever the size of the model.
 ///
 /// Source: `Model::load` of CTranslate2 (src/models/model.cc); binary versions 2 to 6.
-pub(crate) fn decoder_size(path: &Path) -> io::Result<DecoderSize> {
+pub(crate) fn network_size(path: &Path) -> io::Result<NetworkSize> {
     let mut file = BufReader::new(File::open(path)?);
     let version = u32_of(&mut file)?;
     if version >= 2 {
         string_of(&mut file)?; // name of the specification
         u32_of(&mut file)?; // its revision
     }
-    let mut size = DecoderSize::default();
+    let mut size = NetworkSize::default();
     for _ in 0..u32_of(&mut file)? {
         let name = string_of(&mut file)?;
         let rank = bytes_of::<1>(&mut file)?[0];
@@ -54,16 +55,20 @@ pub(crate) fn decoder_size(path: &Path) -> io::Result<DecoderSize> {
             let bytes = i64::try_from(bytes).map_err(|_| io::Error::from(io::ErrorKind::InvalidData))?;
             file.seek(SeekFrom::Current(bytes))?;
         }
-        if let Some(layer) = layer_of(&name) {
-            size.layers = size.layers.max(layer + 1);
+        for (scope, layers) in [
+            ("encoder", &mut size.encoder_layers),
+            ("decoder", &mut size.decoder_layers),
+        ] {
+            *layers = (*layers).max(layer_of(&name, scope).map_or(0, |layer| layer + 1));
         }
     }
     Ok(size)
 }
 
 /// The number in `decoder/layer_7/…`.
-fn layer_of(name: &str) -> Option<usize> {
-    name.strip_prefix("decoder/layer_")?.split('/').next()?.parse().ok()
+fn layer_of(name: &str, scope: &str) -> Option<usize> {
+    let layer = name.strip_prefix(scope)?.strip_prefix("/layer_")?;
+    layer.split('/').next()?.parse().ok()
 }
 
 fn bytes_of<const N: usize>(file: &mut BufReader<File>) -> io::Result<[u8; N]> {
@@ -93,10 +98,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_fixture_model_has_two_layers_of_four_heads() {
+    fn the_size_of_the_fixture_model_is_read() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/model/model.bin");
-        let size = decoder_size(&path).unwrap();
-        assert_eq!(size, DecoderSize { layers: 2, heads: 4 });
+        let size = network_size(&path).unwrap();
+        let expected = NetworkSize {
+            encoder_layers: 3,
+            decoder_layers: 2,
+            heads: 4,
+        };
+        assert_eq!(size, expected);
         assert!(size.has(&[(1, 0), (1, 3)]) && size.has(&[]));
         assert!(!size.has(&[(2, 0)]) && !size.has(&[(0, 4)]));
     }
@@ -107,7 +117,7 @@ mod tests {
         let path = dir.path().join("model.bin");
         for content in [&b""[..], b"GGUF", &[6, 0, 0, 0, 255, 255, 1, 2], &[0xff; 64]] {
             std::fs::write(&path, content).unwrap();
-            assert!(decoder_size(&path).is_err(), "{content:?}");
+            assert!(network_size(&path).is_err(), "{content:?}");
         }
     }
 }

@@ -128,6 +128,8 @@ pub struct Options {
     /// less than a window, faster-whisper's detection hears one frame more, the first of the padding, and the window is
     /// encoded twice. Probabilities differ by less than 0.001 for a spoken sentence, by some hundredths where it is a guess.
     pub encode_once: bool,
+    /// How much of the encoder's 30 s a shorter window takes. Default [`AudioContext::Full`].
+    pub audio_context: AudioContext,
     /// Whether a good text that fills half of the model's positions, where it is cut off, loses nothing: the next window
     /// begins where the text ends, by its alignment with the audio, if that is 10 s into the window at least. Costs one
     /// pass of the decoder over such a text. Default false: the rest of the window may be lost, but with word timestamps,
@@ -174,9 +176,21 @@ impl Default for Options {
             languages: vec![],
             compression_unit: CompressionUnit::Bytes,
             encode_once: false,
+            audio_context: AudioContext::Full,
             whole_context: false,
         }
     }
+}
+
+/// How long a window the encoder is given, see [`Options::audio_context`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AudioContext {
+    /// 30 s, as Whisper was trained: what is missing is filled up.
+    #[default]
+    Full,
+    /// The window itself and a margin. The cost of the encoder falls with its length, more than in proportion, and so does that of each token. Where anything
+    /// speaks against the text, the window is encoded again in full. Not for models whose decoder was cut down (turbo, distilled).
+    Auto,
 }
 
 /// Hypotheses at most.

@@ -14,13 +14,19 @@ use crate::detect::Guess;
 use crate::engine::Engine;
 use crate::fallback::Decoded;
 use crate::mel::{FRAMES_PER_SECOND, Mel, WINDOW_FRAMES};
-use crate::options::{InitialPrompt, Options};
+use crate::options::{AudioContext, InitialPrompt, Options};
 use crate::prompt::Prompt;
 use crate::scheduler::{SchedulerClient, SubmitError};
 use crate::seek::Seek;
 use crate::split::{self, Window};
 use crate::suppress::suppressed;
 use crate::words::Spoken;
+
+/// Frames behind a window in a short context. Less makes more texts go on behind the end of the audio, which are decoded twice then:
+/// of 17 short English notes 12 with 100 frames, 1 with 300, none with 700.
+const CONTEXT_MARGIN: usize = 700;
+/// Short contexts are a multiple of so many frames: only windows of one length share a batch.
+const CONTEXT_STEP: usize = 100;
 
 /// What a transcription tells while it goes on.
 #[derive(Clone, Copy, Debug)]
@@ -44,6 +50,8 @@ pub(crate) struct Pass<'a, B: Backend> {
     window_frames: usize,
     /// The window encoded last: it serves detection, decoding and alignment alike.
     encoded: Option<(Window, EncodedWindow<B::Encoded>)>,
+    /// The window that a short context did not do for.
+    full: Option<Window>,
     /// Each language's probability in the window that detection was asked about last.
     pub(crate) language_probs: Vec<Guess>,
 }
@@ -61,7 +69,19 @@ impl<'a, B: Backend> Pass<'a, B> {
                 .chunk_length
                 .map_or(WINDOW_FRAMES, |sec| sec as usize * FRAMES_PER_SECOND),
             encoded: None,
+            full: None,
             language_probs: vec![],
+        }
+    }
+
+    /// Frames that the encoder is given of a window.
+    fn context(&self, window: Window) -> usize {
+        match self.options.audio_context {
+            AudioContext::Auto if self.full != Some(window) => {
+                let frames = (window.frames + CONTEXT_MARGIN).next_multiple_of(CONTEXT_STEP);
+                frames.min(WINDOW_FRAMES)
+            }
+            _ => WINDOW_FRAMES,
         }
     }
 
@@ -71,11 +91,13 @@ impl<'a, B: Backend> Pass<'a, B> {
             SubmitError::Stopped(stop) => stopped(stop, budget),
             SubmitError::Failed(error) => error.into(),
         };
-        let encoded = match self.encoded.take().filter(|(known, _)| *known == window) {
+        let context = self.context(window);
+        let is_it = |(known, encoded): &(Window, EncodedWindow<_>)| *known == window && encoded.frames == context;
+        let encoded = match self.encoded.take().filter(is_it) {
             Some((_, encoded)) => encoded,
             None => {
-                let mel = self.mel.window(window.seek, window.frames);
-                self.client.encode(mel, WINDOW_FRAMES, budget).map_err(failure)?
+                let mel = self.mel.window(window.seek, window.frames, context);
+                self.client.encode(mel, context, budget).map_err(failure)?
             }
         };
         let response = self.client.decode(&encoded, request, budget).map_err(failure);

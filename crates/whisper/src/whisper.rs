@@ -9,10 +9,10 @@ use crate::backend::{Backend, Search};
 use crate::config::Config;
 use crate::counts::Stats;
 use crate::ct2;
-use crate::engine::{Engine, NO_WORDS, NONE_KNOWN};
+use crate::engine::{CUT_DOWN, Engine, NO_WORDS, NONE_KNOWN};
 use crate::files::{LoadError, ModelDir};
 use crate::mel::MelExtractor;
-use crate::options::Options;
+use crate::options::{AudioContext, Options};
 use crate::pass::Progress;
 use crate::prompt::Prompt;
 use crate::scheduler::BatchScheduler;
@@ -55,10 +55,13 @@ impl Whisper {
         }
         let described = dir.config()?;
         let heads = described.alignment_heads.filter(|heads| !heads.is_empty());
-        let aligns = match &heads {
-            Some(heads) => dir.has_heads(heads)?,
-            None => false,
-        };
+        let size = dir.network_size()?;
+        // CTranslate2 indexes by them without a check, and conversions of distilled models carry those of their teacher, which has
+        // more layers.
+        let aligns = heads.as_ref().is_some_and(|heads| size.has(heads));
+        if config.options.audio_context == AudioContext::Auto && 2 * size.decoder_layers <= size.encoder_layers {
+            return Err(dir.mismatch(CUT_DOWN));
+        }
         if heads.is_some() && !aligns {
             log::warn!(
                 "alignment_heads of config.json name attention heads that the decoder does not have (those of the model \
@@ -138,11 +141,14 @@ impl Transcribe for Whisper {
     }
 }
 
+/// Length of the window of silence that everything is tried on.
+const WARM_UP_FRAMES: usize = 100;
+
 /// Everything that the network is asked for, once, on silence.
 fn warm_up(engine: &Engine<Model>) -> Result<(), Failure> {
     let options = Options::default();
     let (backend, threads) = (engine.scheduler.backend(), engine.scheduler.threads());
-    let mel = engine.extractor.extract(&[0.0; 1600]).window(0, 10);
+    let mel = engine.extractor.extract(&[0.0; 1600]).window(0, 10, WARM_UP_FRAMES);
     let encoded = Backend::encode(backend, &[&mel], threads)?;
     let encoded: Vec<_> = encoded.iter().collect();
     if engine.multilingual && engine.detects {

@@ -12,8 +12,8 @@ use super::*;
 use crate::backend::{Alignment, BackendError, Generated, POSITIONS, Search};
 use crate::batch::BatchMax;
 use crate::files::ModelDir;
-use crate::mel::MelExtractor;
-use crate::options::Options;
+use crate::mel::{MelExtractor, WINDOW_FRAMES};
+use crate::options::{AudioContext, Options};
 use crate::prompt::Prompt;
 use crate::scheduler::Limits;
 
@@ -31,6 +31,8 @@ struct Script {
     asked: Mutex<Vec<Asked>>,
     languages: Vec<(u32, f32)>,
     encoded: Mutex<usize>,
+    /// Frames of each window that was encoded.
+    frames: Mutex<Vec<usize>>,
     /// Steps of 0.02 s that each token of a text takes in its alignment; 0 gives none.
     pace: usize,
 }
@@ -40,6 +42,8 @@ impl Backend for Script {
 
     fn encode(&self, windows: &[&[f32]], _: usize) -> Result<Vec<()>, BackendError> {
         *self.encoded.lock().expect("count") += 1;
+        let frames = windows.iter().map(|window| window.len() / 80);
+        self.frames.lock().expect("log").extend(frames);
         Ok(vec![(); windows.len()])
     }
 
@@ -110,6 +114,7 @@ fn engine(answers: impl FnOnce(&Tokens) -> Vec<Generated>) -> Engine<Script> {
         asked: Mutex::default(),
         languages: vec![(language("la"), 0.5), (language("en"), 0.3), (language("hi"), 0.1)],
         encoded: Mutex::default(),
+        frames: Mutex::default(),
         pace: 0,
     };
     Engine {
@@ -131,6 +136,7 @@ fn aligning(pace: usize, answers: impl FnOnce(&Tokens) -> Vec<Generated>) -> Eng
         asked: Mutex::default(),
         languages: vec![],
         encoded: Mutex::default(),
+        frames: Mutex::default(),
     };
     Engine {
         scheduler: scheduler(script),
@@ -475,6 +481,84 @@ fn the_text_so_far_is_the_prompt_whenever_it_fits() {
     assert_eq!(prompt(Some(&words(most))), 1 + most * each + 223 + 3);
     // Where it fails, what is oldest is left out.
     assert_eq!(prompt(Some(&words(300))), POSITIONS - 64);
+}
+
+fn short_context() -> Options {
+    Options {
+        audio_context: AudioContext::Auto,
+        ..recommended()
+    }
+}
+
+fn frames(engine: &Engine<Script>) -> Vec<usize> {
+    engine.scheduler.backend().frames.lock().expect("log").clone()
+}
+
+#[test]
+fn a_short_window_is_encoded_short_with_a_margin() {
+    let engine = engine(|tokens| vec![said(tokens, 0.0, " Call Meera", 3.0)]);
+    let transcript = transcribe(&engine, 3, &short_context()).unwrap();
+    assert_eq!((transcript.text.as_str(), frames(&engine)), ("Call Meera", vec![1000]));
+    let stats = engine.scheduler.counts.stats();
+    assert_eq!((stats.short_contexts, stats.short_contexts_redone), (1, 0));
+    assert!(asked(&engine)[0].max_length < 100, "3 s hold no 224 tokens");
+}
+
+#[test]
+fn a_window_that_nearly_fills_the_context_has_it_all() {
+    let engine = engine(|tokens| vec![said(tokens, 0.0, " Call Meera", 24.0)]);
+    transcribe(&engine, 24, &short_context()).unwrap();
+    assert_eq!(frames(&engine), [WINDOW_FRAMES]);
+    assert_eq!(engine.scheduler.counts.stats().short_contexts, 0);
+}
+
+#[test]
+fn whatever_speaks_against_a_short_text_has_it_redone_in_full() {
+    type Answer = fn(&Tokens) -> Generated;
+    let doubts: [(&str, Answer); 5] = [
+        ("improbable", |tokens| Generated {
+            score: -0.9,
+            ..said(tokens, 0.0, " Call Peter", 3.0)
+        }),
+        ("silent, perhaps", |tokens| Generated {
+            score: -1.5,
+            no_speech_prob: 0.9,
+            ..said(tokens, 0.0, " Call Peter", 3.0)
+        }),
+        ("ends behind the audio", |tokens| said(tokens, 0.0, " Call Peter", 4.5)),
+        ("repeats itself", |tokens| {
+            said(tokens, 0.0, &" no no no".repeat(9), 3.0)
+        }),
+        ("fills its room", |tokens| filled(tokens, 200)),
+    ];
+    for (doubt, answer) in doubts {
+        let engine = engine(|tokens| vec![answer(tokens), said(tokens, 0.0, " Call Meera", 3.0)]);
+        let transcript = transcribe(&engine, 3, &short_context()).unwrap();
+        assert_eq!(
+            (transcript.text.as_str(), frames(&engine)),
+            ("Call Meera", vec![1000, WINDOW_FRAMES]),
+            "{doubt}"
+        );
+        let stats = engine.scheduler.counts.stats();
+        assert_eq!(
+            (stats.short_contexts, stats.short_contexts_redone, stats.fallbacks),
+            (1, 1, 0),
+            "{doubt}"
+        );
+        assert_eq!(asked(&engine)[1].max_length, POSITIONS, "{doubt}");
+    }
+}
+
+#[test]
+fn a_rest_without_room_for_a_word_is_not_transcribed() {
+    // The text says that it goes on at 2.96 s of 3.
+    let engine = engine(|tokens| {
+        let mut found = said(tokens, 0.0, " Call Meera", 2.96);
+        found.tokens.push(*found.tokens.last().expect("a timestamp"));
+        vec![found, said(tokens, 0.0, " Peter", 0.04)]
+    });
+    let transcript = transcribe(&engine, 3, &short_context()).unwrap();
+    assert_eq!((transcript.text.as_str(), asked(&engine).len()), ("Call Meera", 1));
 }
 
 #[test]

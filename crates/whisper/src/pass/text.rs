@@ -2,11 +2,11 @@
 
 use stt_core::{Failure, Language};
 
-use super::Pass;
+use super::{CONTEXT_STEP, Pass};
 use crate::backend::{Backend, Generated, POSITIONS, Search};
 use crate::batch::{Request, Response};
 use crate::fallback::{self, Decoded};
-use crate::mel::FRAMES_PER_SECOND;
+use crate::mel::{FRAMES_PER_SECOND, WINDOW_FRAMES};
 use crate::prompt::Built;
 use crate::split::{self, Window};
 use crate::{unicode, words};
@@ -17,11 +17,27 @@ use crate::{unicode, words};
 /// against six temperatures.
 const REACH_MIN: usize = 1000;
 
+/// What a text of a short context must have to stand. Texts that full contexts give have less, too; those cost both.
+const SHORT_LOGPROB_MIN: f64 = -0.7;
+const SHORT_REPETITION_MAX: f64 = 2.0;
+/// Tokens for a window in a short context: fast English has 6 a second. A text that goes on behind the end of the audio, or repeats
+/// itself, ends here.
+const SHORT_TOKENS: usize = 12;
+const SHORT_TOKENS_PER_SEC: usize = 8;
+/// Frames of a rest behind the text that are not transcribed for themselves: no word is so short.
+const SHORT_REST: usize = 10;
+
 impl<B: Backend> Pass<'_, B> {
     /// The window's text, at the first temperature that gives a good one.
     pub(super) fn decode(&mut self, window: Window, prompt: &Built) -> Result<Decoded, Failure> {
         let (engine, options) = (self.engine, self.options);
         let max_length = self.max_length(prompt);
+        if self.context(window) < WINDOW_FRAMES {
+            if let Some(decoded) = self.decode_short(window, prompt, max_length)? {
+                return Ok(decoded);
+            }
+            self.full = Some(window);
+        }
         let mut tries = 0;
         let mut decoded = fallback::decode(&engine.tokens, options, |temperature| {
             tries += 1;
@@ -32,6 +48,34 @@ impl<B: Backend> Pass<'_, B> {
             engine.tokens.drop_broken_end(&mut decoded.tokens);
         }
         Ok(decoded)
+    }
+
+    /// The window's text in a short context, or none when anything speaks against it.
+    fn decode_short(&mut self, window: Window, prompt: &Built, max_length: usize) -> Result<Option<Decoded>, Failure> {
+        let (engine, options) = (self.engine, self.options);
+        engine.scheduler.counts.short_contexts.add(1);
+        if window.seek > 0 && window.frames <= SHORT_REST {
+            return Ok(Some(Decoded::default()));
+        }
+        let most = SHORT_TOKENS + SHORT_TOKENS_PER_SEC * window.frames / FRAMES_PER_SECOND;
+        let room = most.min(prompt.shape.room(max_length));
+        let temperature = options.temperatures[0];
+        let generated = self.generate(window, prompt, temperature, prompt.shape.with_room(room))?;
+        let decoded = Decoded::new(generated, temperature, &engine.tokens, options);
+        let begin = engine.tokens.timestamp_begin();
+        // Timestamps are steps of 0.02 s, two frames.
+        let latest = decoded.tokens.iter().filter(|token| **token >= begin).max();
+        let ends_inside = latest.is_none_or(|latest| 2 * (latest - begin) as usize <= window.frames + CONTEXT_STEP);
+        let stands = ends_inside
+            && decoded.tokens.len() < room
+            && decoded.avg_logprob > SHORT_LOGPROB_MIN
+            && decoded.repetition < SHORT_REPETITION_MAX
+            && !decoded.is_poor(options)
+            && !decoded.is_silent(options);
+        if !stands {
+            engine.scheduler.counts.short_contexts_redone.add(1);
+        }
+        Ok(stands.then_some(decoded))
     }
 
     fn max_length(&self, prompt: &Built) -> usize {

@@ -16,6 +16,7 @@ pub(crate) struct Shape {
     /// Tokens of text, of which the first 256 are the bytes, and the rest pairs of them.
     pub(crate) text_tokens: usize,
     pub(crate) multilingual: bool,
+    pub(crate) encoder_layers: usize,
     pub(crate) decoder_layers: usize,
     /// Tokens behind the last timestamp.
     pub(crate) padding: usize,
@@ -36,6 +37,7 @@ impl Default for Shape {
             languages: 99,
             text_tokens: 2_000,
             multilingual: true,
+            encoder_layers: 1,
             decoder_layers: 1,
             padding: 0,
             alignment_heads: "[[0, 0], [0, 1]]",
@@ -132,7 +134,7 @@ impl Shape {
         all.random("encoder/position_encodings/encodings", &[1500, WIDTH]);
         all.random("decoder/embeddings/weight", &[tokens, WIDTH]);
         all.random("decoder/position_encodings/encodings", &[448, WIDTH]);
-        for (part, layers) in [("encoder", 1), ("decoder", self.decoder_layers)] {
+        for (part, layers) in [("encoder", self.encoder_layers), ("decoder", self.decoder_layers)] {
             all.norm(&format!("{part}/layer_norm"));
             all.number(&format!("{part}/num_heads"), &HEADS.to_le_bytes());
             for layer in 0..layers {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use made::Shape;
 use stt_core::{Budget, Cancel, Failure, Language, Pcm, SystemClock, Transcript};
-use stt_whisper::{Config, Options, Whisper};
+use stt_whisper::{AudioContext, Config, Options, Whisper};
 
 fn load(shape: &Shape) -> Whisper {
     let dir = shape.write();
@@ -124,6 +124,21 @@ fn a_distilled_model_with_its_teachers_heads_finds_no_words() {
     };
     let error = Whisper::load(&config).expect_err("words were asked for").to_string();
     assert!(error.contains("the decoder does not have"), "{error}");
+}
+
+#[test]
+fn a_decoder_that_was_cut_down_needs_all_of_its_context() {
+    let dir = Shape {
+        encoder_layers: 2,
+        ..Shape::default()
+    }
+    .write();
+    let mut config = Config::new(dir.path());
+    config.options.audio_context = AudioContext::Auto;
+    let error = Whisper::load(&config).expect_err("it is refused").to_string();
+    assert!(error.contains("AUDIO_CONTEXT=auto"), "{error}");
+    config.options.audio_context = AudioContext::Full;
+    Whisper::load(&config).expect("in full it loads");
 }
 
 #[test]
