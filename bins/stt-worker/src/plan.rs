@@ -157,6 +157,7 @@ impl Plan {
         let coordinator = CoordinatorConfig {
             concurrency: settings.concurrency,
             queue_max: settings.queue_max,
+            site_downloads_max: settings.egress.site_downloads_max,
             limits: Limits {
                 download: settings.download_timeout,
                 transcribe: settings.transcribe_timeout,

@@ -33,8 +33,8 @@ mod rule;
 
 pub use decode::{DecodeConfig, FfmpegDecode};
 pub use fetch::{
-    BadFetchConfig, BadProxy, BadRoots, EgressProxy, FetchConfig, HttpFetch, LocalFault, Lookup, PrivateRoots,
-    SystemLookup, free_bytes, open_private_dir,
+    BadFetchConfig, BadProxy, BadRoots, EgressProxy, FetchConfig, HttpFetch, LocalFault, Lookup, PausedHost,
+    PrivateRoots, SystemLookup, free_bytes, open_private_dir,
 };
 pub use guard::{Denied, Guard, classify};
 pub use ipnet::Ipv6Net;

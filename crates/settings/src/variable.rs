@@ -177,6 +177,7 @@ pub const VARIABLES: &[Variable] = &[
     optional("AUDIO_URL_ALLOW", Rule::Text, "Hosts, domains (`.example.com`), addresses and networks (CIDR), or hosts at networks (`name=10.0.0.0/8:8080`), separated by commas, that audio may come from although they are private, at any port. A name alone opens neither this machine nor metadata services."),
     optional("AUDIO_URL_DENY", Rule::Text, "The same, for what audio must not come from, whatever is allowed."),
     worker("AUDIO_URL_PORTS", "80,443", Rule::Ports, "Ports that audio may come from; hosts of `AUDIO_URL_ALLOW` have them all."),
+    optional("AUDIO_HOST_CONCURRENCY", whole(1, 1_256, "downloads"), "Downloads at once from the hosts of one domain; one less than `WORKER_CONCURRENCY` and `WORKER_QUEUE_MAX` together when not set, so that a slow host never has all places."),
     optional("AUDIO_NAT64_PREFIX", Rule::Text, "Prefixes of NAT64 gateways, such as 64:ff9b::/96, separated by commas: addresses in them are judged as the IPv4 addresses they stand for."),
     optional("AUDIO_CA_FILE", Rule::Text, "File with certificates (PEM) of authorities that are trusted for audio besides the system's."),
     Variable { secret: true, ..optional("EGRESS_PROXY", Rule::HttpUrl, "HTTP proxy for all audio, as `http://user:password@proxy:3128`; then the proxy looks hosts up, and must guard what they resolve to.") },

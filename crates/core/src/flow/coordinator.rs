@@ -308,7 +308,7 @@ impl Coordinator {
     fn dequeue(&mut self, job: &Job) {
         match job.state {
             JobState::Delayed { .. } => drop(self.delays.remove(job.id)),
-            JobState::Queued => self.run_queue.remove(job.partition(), job.id),
+            JobState::Queued => self.run_queue.remove(job.partition(), &job.site, job.id),
             JobState::Marking => self.marking.retain(|waiting| *waiting != job.id),
             JobState::Isolated => self.isolation.remove(job.id),
             JobState::Publishing(_) => {

@@ -49,13 +49,17 @@ fn least(config: &CoordinatorConfig) -> usize {
 impl Coordinator {
     /// Pauses delivery when enough is in memory, and resumes it.
     pub(super) fn balance_intake(&mut self) {
-        let busy = self.busy();
-        let bytes_max = self.config.intake_bytes_max;
+        let (busy, all) = (self.busy(), self.all_busy());
+        let (records_max, bytes_max) = (self.records_max(), self.config.intake_bytes_max);
         match self.intake.paused_since {
-            None if busy >= self.intake.limit || self.busy_bytes > bytes_max => {
+            None if busy >= self.intake.limit || all >= records_max || self.busy_bytes > bytes_max => {
                 self.intake.paused_since = Some(self.now);
             }
-            Some(since) if busy <= self.intake.limit / 2 && self.busy_bytes <= bytes_max / 2 => {
+            Some(since)
+                if busy <= self.intake.limit / 2
+                    && all <= records_max - records_max / 4
+                    && self.busy_bytes <= bytes_max / 2 =>
+            {
                 self.intake.paused_since = None;
                 self.adapt(self.now.saturating_duration_since(since));
             }
@@ -88,27 +92,37 @@ impl Coordinator {
         }
     }
 
-    /// How many records count against the intake's limit. Not those of lost partitions: they may wait for their redelivery, which
-    /// a pause would hold up.
+    /// How many records count against the intake's limit: not those that wait for their site to have room, as the records behind
+    /// them may be of other sites.
     fn busy(&self) -> usize {
+        let load = self.site_load();
+        self.all_busy() - self.run_queue.held_back(|site| load.has_room(site))
+    }
+
+    /// Records in memory. Not those of lost partitions: they may wait for their redelivery, which a pause would hold up.
+    fn all_busy(&self) -> usize {
         self.jobs.len() - self.delays.len() - self.kept.len()
+    }
+
+    fn records_max(&self) -> usize {
+        self.config.intake_records_max.max(least(&self.config))
     }
 
     /// How many records more are wanted before intake pauses.
     #[must_use]
     pub fn intake_room(&self) -> usize {
-        let busy = self.busy();
-        self.intake.limit.saturating_sub(busy)
+        let within_limit = self.intake.limit.saturating_sub(self.busy());
+        within_limit.min(self.records_max().saturating_sub(self.all_busy()))
     }
 
     fn adapt(&mut self, took: Duration) {
+        let (least, records_max) = (least(&self.config), self.records_max());
         let limit = &mut self.intake.limit;
         if took < SHORT {
             *limit *= 2;
         } else if took > LONG {
             *limit /= 2;
         }
-        let least = least(&self.config);
-        *limit = (*limit).clamp(least, self.config.intake_records_max.max(least));
+        *limit = (*limit).clamp(least, records_max);
     }
 }
