@@ -129,7 +129,7 @@ impl Fetch for HttpFetch {
         }
         let fetched = self.follow(url.clone(), budget);
         match &fetched {
-            Err(failure) if failure.fault == Fault::WorkerLocal => self.held.failed(url, clock.now()),
+            Err(failure) if matches!(failure.fault, Fault::WorkerLocal | Fault::NoRoom) => self.held.failed(url, clock.now()),
             _ => self.held.ended(url),
         }
         fetched

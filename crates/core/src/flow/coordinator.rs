@@ -204,6 +204,7 @@ impl Coordinator {
             self.publish_later.next_due(),
             self.next_commit_at(),
             self.next_start_at(),
+            self.next_intake_at(),
             self.next_hang_at(),
             self.unsure_until.filter(|_| !self.to_publish.is_empty()),
             self.transaction_not_before

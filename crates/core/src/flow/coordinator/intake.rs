@@ -14,6 +14,9 @@ use crate::flow::events::Output;
 pub(super) struct Intake {
     limit: usize,
     paused_since: Option<Instant>,
+    /// Whether records that wait for their site to have room do not count against the limit: so from when a pause lasts for
+    /// longer than [`SHORT`] because of them, until they are few.
+    passes_sites: bool,
 }
 
 const SHORT: Duration = Duration::from_secs(1);
@@ -33,6 +36,7 @@ impl Intake {
         Self {
             limit: least(config),
             paused_since: None,
+            passes_sites: false,
         }
     }
 
@@ -51,17 +55,20 @@ impl Coordinator {
     pub(super) fn balance_intake(&mut self) {
         let (busy, all) = (self.busy(), self.all_busy());
         let (records_max, bytes_max) = (self.records_max(), self.config.intake_bytes_max);
+        let has_room = self.busy_bytes <= bytes_max / 2 && all <= records_max - records_max / 4;
+        self.intake.passes_sites &= all > self.intake.limit / 2;
         match self.intake.paused_since {
             None if busy >= self.intake.limit || all >= records_max || self.busy_bytes > bytes_max => {
                 self.intake.paused_since = Some(self.now);
             }
-            Some(since)
-                if busy <= self.intake.limit / 2
-                    && all <= records_max - records_max / 4
-                    && self.busy_bytes <= bytes_max / 2 =>
-            {
+            Some(since) if busy <= self.intake.limit / 2 && has_room => {
                 self.intake.paused_since = None;
                 self.adapt(self.now.saturating_duration_since(since));
+            }
+            // The records behind those of a slow site may be of others.
+            Some(since) if self.now >= since + SHORT && self.unheld() <= self.intake.limit / 2 && has_room => {
+                self.intake.paused_since = None;
+                self.intake.passes_sites = true;
             }
             _ => {}
         }
@@ -92,11 +99,20 @@ impl Coordinator {
         }
     }
 
-    /// How many records count against the intake's limit: not those that wait for their site to have room, as the records behind
-    /// them may be of other sites.
+    /// How many records count against the intake's limit.
     fn busy(&self) -> usize {
+        if self.intake.passes_sites {
+            self.unheld()
+        } else {
+            self.all_busy()
+        }
+    }
+
+    /// Records in memory but those that wait for their site to have room.
+    fn unheld(&self) -> usize {
         let load = self.site_load();
-        self.all_busy() - self.run_queue.held_back(|site| load.has_room(site))
+        let queued = self.run_queue.held_back(|site| load.has_room(site));
+        self.all_busy() - queued - load.held_back()
     }
 
     /// Records in memory. Not those of lost partitions: they may wait for their redelivery, which a pause would hold up.
@@ -106,6 +122,12 @@ impl Coordinator {
 
     fn records_max(&self) -> usize {
         self.config.intake_records_max.max(least(&self.config))
+    }
+
+    /// When it is time to look whether intake goes on past a slow site.
+    pub(super) fn next_intake_at(&self) -> Option<Instant> {
+        let since = self.intake.paused_since.filter(|_| !self.intake.passes_sites)?;
+        Some(since + SHORT).filter(|at| *at > self.now)
     }
 
     /// How many records more are wanted before intake pauses.

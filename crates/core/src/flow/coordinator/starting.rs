@@ -63,7 +63,7 @@ impl Isolation {
     }
 }
 
-/// Stops new starts while a fault of this worker (disk full, no file descriptors) would fail any job. After a wait, one job
+/// Stops new starts while a fault of this worker (no name server, no file descriptors) would fail any job. After a wait, one job
 /// is tried; whatever it ends with, unless with such a fault again, starts are allowed again.
 #[derive(Debug, Default)]
 pub(super) struct Breaker {
@@ -157,6 +157,15 @@ impl SiteLoad {
     pub(super) fn has_room(&self, site: &Site) -> bool {
         let known = self.by_site.get(site);
         known.is_none_or(|(downloads, marked)| downloads + marked < MARKED_WINDOWS * self.downloads_max)
+    }
+
+    /// How many jobs that are marked as started wait for their site to have room.
+    pub(super) fn held_back(&self) -> usize {
+        let full = self
+            .by_site
+            .values()
+            .filter(|(downloads, _)| *downloads >= self.downloads_max);
+        full.map(|(_, marked)| marked).sum()
     }
 
     fn mark(&mut self, site: &Site) {
@@ -440,6 +449,12 @@ impl Coordinator {
                 return self.abandon(id);
             }
             Err(Failure {
+                fault: Fault::NoRoom, ..
+            }) => {
+                self.breaker.forget(id);
+                None
+            }
+            Err(Failure {
                 fault: Fault::WorkerLocal,
                 code,
                 ..
@@ -455,7 +470,7 @@ impl Coordinator {
         let verdict = match result {
             Ok(transcript) => Verdict::Completed(transcript),
             Err(failure) => match failure.fault {
-                Fault::WorkerLocal => return self.hold(id, &failure),
+                Fault::WorkerLocal | Fault::NoRoom => return self.hold(id, &failure),
                 Fault::Fatal => {
                     self.abandon(id);
                     return self.fail_process(failure);

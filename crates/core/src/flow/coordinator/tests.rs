@@ -411,9 +411,18 @@ fn a_slow_site_leaves_a_place_to_others() {
             job_at(offset as u32, &host),
         )));
     }
+    bench.answer_commits(true);
+    assert_eq!(
+        bench.paused.len(),
+        1,
+        "the first records of a site that is quick would be gone within a second"
+    );
+    assert!(bench.coordinator.next_wakeup() <= Some(bench.now + Duration::from_secs(1)));
+    bench.wait(Duration::from_secs(1));
+    assert_eq!(bench.paused, [], "others may come behind what waits for its site");
+    assert!(bench.coordinator.intake_room() > 0);
     bench.source(SourceEvent::Delivered(delivery(0, 100, job_at(100, "media.example"))));
     bench.answer_commits(true);
-    assert_eq!(bench.paused, [], "others may come behind what waits for its site");
     assert_eq!(started(&bench), [1, 2, 3, 4, 101], "a window of five");
     let (job, stage) = (JobId(1), WorkStage::Downloaded);
     bench.finish(101, Ok(Transcript::default()));
@@ -437,10 +446,47 @@ fn what_waits_for_its_site_has_a_limit() {
     });
     bench.assign(None);
     for offset in 0..50 {
+        bench.wait(Duration::from_secs(1));
         assert_eq!(bench.paused, [], "{offset}");
         bench.source(SourceEvent::Delivered(delivery(0, offset, job(offset as u32))));
     }
     assert_eq!((bench.paused.len(), bench.coordinator.intake_room()), (1, 0));
-    bench.answer_commits(true);
+    bench.wait(Duration::from_secs(1));
+    assert_eq!(bench.paused.len(), 1);
     assert_eq!(bench.started.len(), 1);
+}
+
+#[test]
+fn a_job_without_room_waits_and_keeps_no_other_from_its_start() {
+    let mut bench = Bench::new(CoordinatorConfig {
+        queue_max: 0,
+        ..CoordinatorConfig::default()
+    });
+    bench.assign(None);
+    bench.run(0..3);
+    bench.finish(1, Err(Failure::no_room(ErrorCode::DownloadFailed, "disk full")));
+    bench.answer_commits(true);
+    assert_eq!(started(&bench), [1, 2]);
+    bench.finish(
+        2,
+        Err(Failure::worker_local(ErrorCode::DownloadFailed, "no descriptors")),
+    );
+    bench.answer_commits(true);
+    assert_eq!(started(&bench), [1, 2], "that would be any job's");
+    bench.wait(Duration::from_secs(1));
+    bench.answer_commits(true);
+    assert_eq!(
+        started(&bench).len(),
+        3,
+        "it is looked once whether the fault has passed"
+    );
+    bench.finish(
+        *started(&bench).last().unwrap(),
+        Err(Failure::no_room(ErrorCode::DownloadFailed, "disk full")),
+    );
+    assert_eq!(
+        bench.coordinator.status(bench.now).breaker,
+        Some(ErrorCode::DownloadFailed),
+        "which it did not tell"
+    );
 }
