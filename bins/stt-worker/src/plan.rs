@@ -128,10 +128,12 @@ impl Plan {
     pub(crate) fn hub(&self) -> HubConfig {
         let hub = &self.settings.hub;
         HubConfig {
-            cache_dir: hub.cache_dir.clone(),
             endpoint: hub.endpoint.clone(),
             token: hub.token.clone(),
             offline: hub.offline,
+            revision: hub.revision.clone(),
+            time_max: hub.download_timeout,
+            ..HubConfig::new(hub.cache_dir.clone())
         }
     }
 

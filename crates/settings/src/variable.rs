@@ -188,6 +188,8 @@ pub const VARIABLES: &[Variable] = &[
     optional("RUST_LOG", Rule::Text, "Log filter by module, as in `info,stt_kafka=debug`; goes before `LOG_LEVEL`."),
     optional("HF_HOME", Rule::Text, "Where Hugging Face files are kept; `$XDG_CACHE_HOME/huggingface` or `~/.cache/huggingface` when not set."),
     optional("HF_HUB_CACHE", Rule::Text, "Where models are kept; `$HF_HOME/hub` when not set."),
+    optional("MODEL_REVISION", Rule::Text, "Branch, tag or commit of the model on the hub; `main` when not set. A commit never changes, and the hub is asked for it once only."),
+    worker("MODEL_DOWNLOAD_TIMEOUT", "3600", seconds(1.0, 86_400.0), "Time for fetching the model, waiting for another process that does included."),
     worker("HF_ENDPOINT", "https://huggingface.co", Rule::HttpUrl, "Where models are fetched from."),
     secret("HF_TOKEN", "Token for models that need one."),
     worker("HF_HUB_OFFLINE", "0", Rule::Switch, "Whether only models in the cache are used."),

@@ -28,6 +28,10 @@ pub struct HubSettings {
     pub token: Option<String>,
     /// Whether only the cache is used.
     pub offline: bool,
+    /// `MODEL_REVISION`: branch, tag or commit.
+    pub revision: Option<String>,
+    /// `MODEL_DOWNLOAD_TIMEOUT`.
+    pub download_timeout: Duration,
 }
 
 /// Everything that the worker is told; defaults, units and ranges are in [`crate::VARIABLES`].
@@ -193,6 +197,8 @@ impl HubSettings {
                 Some(dir) => dir.into(),
                 None => home.unwrap_or_else(|| default_home(read.environment)).join("hub"),
             },
+            revision: read.optional("MODEL_REVISION"),
+            download_timeout: read.seconds("MODEL_DOWNLOAD_TIMEOUT"),
             endpoint: read.text("HF_ENDPOINT"),
             token: read.optional("HF_TOKEN"),
             offline: read.switch("HF_HUB_OFFLINE"),
