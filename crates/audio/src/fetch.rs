@@ -9,6 +9,7 @@ mod dialled;
 mod dir;
 mod held;
 mod hosts;
+pub(crate) mod inspect;
 mod lookup;
 mod pace;
 mod proxy;
@@ -129,7 +130,9 @@ impl Fetch for HttpFetch {
         }
         let fetched = self.follow(url.clone(), budget);
         match &fetched {
-            Err(failure) if matches!(failure.fault, Fault::WorkerLocal | Fault::NoRoom) => self.held.failed(url, clock.now()),
+            Err(failure) if matches!(failure.fault, Fault::WorkerLocal | Fault::NoRoom) => {
+                self.held.failed(url, clock.now())
+            }
             _ => self.held.ended(url),
         }
         fetched

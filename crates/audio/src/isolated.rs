@@ -4,6 +4,7 @@ mod child;
 mod contain;
 mod descriptors;
 mod ended;
+pub(crate) mod inspect;
 mod media;
 mod message;
 mod process;

@@ -41,4 +41,10 @@ pub use ipnet::Ipv6Net;
 pub use isolated::{
     Containment, DecodeChild, DecodeChildError, DecodeStats, IsolatedDecode, IsolationConfig, contain, decode_child,
 };
+/// For `crates/fuzz`: what servers and decoding processes say, without either.
+#[doc(hidden)]
+pub mod inspect {
+    pub use crate::fetch::inspect::{Echo, redirected};
+    pub use crate::isolated::inspect::{Inbox, Said};
+}
 pub use rule::{AddressRule, BadRule};
