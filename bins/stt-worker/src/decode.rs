@@ -43,6 +43,7 @@ impl Decoder {
         let isolated = Arc::new(IsolatedDecode::new(IsolationConfig {
             decode: config,
             jobs_max: plan.settings.decode_jobs_max,
+            cpu_max: plan.settings.decode_cpu_max,
             memory_bytes_max: plan.settings.decode_memory_bytes,
             ..IsolationConfig::new(child)
         }));

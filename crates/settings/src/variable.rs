@@ -161,6 +161,7 @@ pub const VARIABLES: &[Variable] = &[
     worker("DECODE_ISOLATION", "process", Rule::OneOf(&["process", "require", "none"]), "Where audio is decoded: in processes that can do nothing else, so that what crashes FFmpeg fails one job; the same, or no start where the kernel lacks seccomp or any of Landlock; or in the worker's."),
     worker("DECODE_JOBS_MAX", "64", whole(1, 1_000_000, "jobs"), "Jobs that one such process decodes, one after another; 1 starts a new one for each, which takes some 50 ms."),
     worker("DECODE_MEMORY_BYTES", "536870912", whole(64 << 20, 64 << 30, "bytes"), "Memory that one such process may map beyond its program and libraries."),
+    optional("DECODE_CPU_SEC", seconds(1.0, 86_400.0), "Time of the processor that such a process may use for one audio; `TRANSCRIBE_TIMEOUT` when not set."),
     worker("MAX_ATTEMPTS", "3", whole(1, 100, ""), "Attempts before a transient failure becomes final."),
     worker("RETRY_BACKOFF_BASE_MS", "500", whole(1, 600_000, "ms"), "Wait before the first retry; it doubles with each further one."),
     worker("RETRY_BACKOFF_MAX_MS", "5000", whole(1, 600_000, "ms"), "Longest wait before a retry."),

@@ -71,6 +71,8 @@ pub struct WorkerSettings {
     pub decode_isolation_required: bool,
     /// `DECODE_MEMORY_BYTES`.
     pub decode_memory_bytes: u64,
+    /// `DECODE_CPU_SEC`.
+    pub decode_cpu_max: Option<Duration>,
     /// `DECODE_JOBS_MAX`.
     pub decode_jobs_max: u32,
     /// `MAX_ATTEMPTS`.
@@ -153,6 +155,7 @@ impl WorkerSettings {
             decode_isolated: read.text("DECODE_ISOLATION") != "none",
             decode_isolation_required: read.text("DECODE_ISOLATION") == "require",
             decode_memory_bytes: read.whole("DECODE_MEMORY_BYTES"),
+            decode_cpu_max: read.optional_seconds("DECODE_CPU_SEC"),
             decode_jobs_max: read.whole("DECODE_JOBS_MAX"),
             attempts_max: read.whole("MAX_ATTEMPTS"),
             backoff_base: read.millis("RETRY_BACKOFF_BASE_MS"),
