@@ -73,9 +73,12 @@ const FORGED: &str = "/forged";
 /// Larger than any job, and no JSON.
 const BIG: &str = "big";
 
+/// Of these there are three, as each takes two minutes.
+const MINUTE: u32 = 400;
+
 /// Of those that take the server, the broker or a worker long there are few.
 const FEW: [(u32, Hostile); 5] = [
-    (2_000, again("/unavailable-for-a-minute", "DOWNLOAD_HTTP_STATUS")),
+    (MINUTE, again("/unavailable-for-a-minute", "DOWNLOAD_HTTP_STATUS")),
     (500, again("/silent", "DOWNLOAD_TIMEOUT")),
     (250, once("/endless", "AUDIO_TOO_LARGE")),
     (110, once(BIG, "INVALID_JSON")),
@@ -84,7 +87,8 @@ const FEW: [(u32, Hostile); 5] = [
 
 /// The hostile job of this number. What waits for minutes comes early.
 pub(crate) fn hostile(number: u32) -> &'static Hostile {
-    let is_its_turn = |every: u32| number.is_multiple_of(every) && (every < 2_000 || number < 5_000);
+    let is_its_turn =
+        |every: u32| number.is_multiple_of(every) && (every != MINUTE || (2_000..3_000).contains(&number));
     let few = FEW.iter().find(|(every, _)| is_its_turn(*every));
     few.map_or(&MANY[number as usize % MANY.len()], |(_, hostile)| hostile)
 }
