@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .ONESHELL:
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help demo build test simulate fmt lint docs layers fixtures deny deps rust kafka test-kafka chaos fuzz java deb image test-image test-compose test-deploy render test-real real-models
+.PHONY: help demo build test simulate fmt lint docs layers fixtures deny sbom deps rust kafka test-kafka chaos fuzz java deb image test-image test-compose test-deploy render test-real real-models
 
 CARGO ?= cargo
 # One profile for everything: the native libraries compile once, for minutes.
@@ -160,6 +160,23 @@ deny: rust ## Check licences, sources and advisories of dependencies; installs c
 	else
 	  echo "advisories: NOT CHECKED, as their database cannot be reached" >&2
 	fi
+
+sbom: rust ## Software bills of materials (CycloneDX) of the programs that ship, in the target directory; installs cargo-cyclonedx for itself
+	@home=$$($(CARGO) metadata --format-version 1 --no-deps --locked | sed -E 's/.*"target_directory":"([^"]*)".*/\1/')
+	tool=$$home/tools/bin/cargo-cyclonedx version=0.5.9
+	if [[ $$("$$tool" cyclonedx --version 2> /dev/null) != *" $$version" ]]; then
+	  echo "installing cargo-cyclonedx $$version under $$home/tools"
+	  env -u CARGO_TARGET_DIR $(CARGO) install --quiet --locked --root "$$home/tools" "cargo-cyclonedx@$$version"
+	fi
+	mkdir -p "$$home/sbom"
+	# It writes one beside the manifest of each crate of the workspace.
+	trap 'find bins crates -name sbom.cdx.json -delete' EXIT
+	"$$tool" cyclonedx --quiet --format json --spec-version 1.5 --override-filename sbom.cdx
+	for program in stt-worker stt-produce stt-consume; do
+	  mv "bins/$$program/sbom.cdx.json" "$$home/sbom/$$program.cdx.json"
+	  echo "$$home/sbom/$$program.cdx.json: $$(grep -c '"bom-ref"' "$$home/sbom/$$program.cdx.json") components"
+	done
+	echo 'docs/security.md lists the C and C++ in them'
 
 deps: ## Install the Debian packages that are missing, through sudo when not root
 	@missing=()

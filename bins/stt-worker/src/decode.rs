@@ -43,6 +43,7 @@ impl Decoder {
         let isolated = Arc::new(IsolatedDecode::new(IsolationConfig {
             decode: config,
             jobs_max: plan.settings.decode_jobs_max,
+            cpu_max: plan.settings.decode_cpu_max,
             memory_bytes_max: plan.settings.decode_memory_bytes,
             ..IsolationConfig::new(child)
         }));
@@ -70,5 +71,33 @@ impl Decoder {
     /// Nothing where there are none.
     pub(crate) fn stats(&self) -> DecodeStats {
         self.isolated.as_ref().map(|decode| decode.stats()).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A process that says what holds it: seccomp, and Landlock of Linux 6.1.
+    fn half_held() -> Decoder {
+        let isolated = Arc::new(IsolatedDecode::new(IsolationConfig::new(DecodeChild {
+            program: "/bin/sh".into(),
+            arguments: vec!["-c".into(), r"printf 'R\002\000\000\000\001\002' >&0; read line".into()],
+            environment: vec![],
+        })));
+        Decoder {
+            decode: Arc::clone(&isolated) as Arc<dyn Decode>,
+            isolated: Some(isolated),
+        }
+    }
+
+    #[test]
+    fn what_is_required_and_lacking_is_named_and_no_start() {
+        half_held().check(false).unwrap();
+        let error = half_held().check(true).unwrap_err();
+        let error = stt_core::error_chain(&error);
+        for part in ["DECODE_ISOLATION=require", "truncation", "TCP ports", "signals"] {
+            assert!(error.contains(part), "{part}: {error}");
+        }
     }
 }

@@ -12,14 +12,15 @@ const GUIDE: &str = "/livez   200 while the process works, 503 when it should be
                      /readyz  200 while jobs are taken and worked on, 503 with the reason otherwise; the state as JSON\n";
 
 /// How the process is doing.
-#[derive(Debug)]
 pub(crate) struct Health(Mutex<Phase>);
 
-#[derive(Debug)]
 enum Phase {
     Starting(&'static str),
-    Running(Arc<StatusBoard>),
+    Running(Arc<StatusBoard>, Box<Hosts>),
 }
+
+/// What is known of the hosts that audio comes from.
+type Hosts = dyn Fn() -> Value + Send + Sync;
 
 impl Health {
     /// Alive, but not ready, because of `step`.
@@ -34,9 +35,9 @@ impl Health {
     }
 
     /// From now on the pipeline's status is served.
-    pub(crate) fn running(&self, now: Instant) -> Arc<StatusBoard> {
+    pub(crate) fn running(&self, now: Instant, hosts: impl Fn() -> Value + Send + Sync + 'static) -> Arc<StatusBoard> {
         let board = Arc::new(StatusBoard::new(now));
-        self.set(Phase::Running(Arc::clone(&board)));
+        self.set(Phase::Running(Arc::clone(&board), Box::new(hosts)));
         board
     }
 
@@ -53,7 +54,7 @@ impl Health {
     /// Loading a model may take minutes: a start has no time limit here.
     fn live(&self, now: Instant) -> (bool, Value) {
         match &*self.lock() {
-            Phase::Running(board) => match board.live(now) {
+            Phase::Running(board, _) => match board.live(now) {
                 Ok(()) => (true, json!({ "live": true })),
                 Err(reason) => (false, json!({ "live": false, "reason": reason.to_string() })),
             },
@@ -64,14 +65,16 @@ impl Health {
     fn ready(&self) -> (bool, Value) {
         match &*self.lock() {
             Phase::Starting(step) => (false, json!({ "ready": false, "reason": step })),
-            Phase::Running(board) => {
-                let status = board.status();
+            Phase::Running(board, hosts) => {
+                let (status, hosts) = (board.status(), hosts());
                 let state = serde_json::to_value(&*status).unwrap_or_default();
                 match status.not_ready.first() {
-                    None => (true, json!({ "ready": true, "state": state })),
+                    None => (true, json!({ "ready": true, "state": state, "hosts": hosts })),
                     Some(reason) => {
                         let (reason, meaning) = (reason.as_str(), reason.to_string());
-                        let body = json!({ "ready": false, "reason": reason, "meaning": meaning, "state": state });
+                        let body = json!({
+                            "ready": false, "reason": reason, "meaning": meaning, "state": state, "hosts": hosts
+                        });
                         (false, body)
                     }
                 }
@@ -114,7 +117,7 @@ mod tests {
             (503, "{\"ready\":false,\"reason\":\"loading the model\"}\n")
         );
 
-        health.running(start);
+        health.running(start, || json!({ "paused": 1 }));
         assert_eq!(health.answer("/live", later(30)).status, 200);
         let live = health.answer("/livez", later(31));
         assert_eq!(
@@ -125,8 +128,8 @@ mod tests {
         assert_eq!(ready.status, 503);
         let body: Value = serde_json::from_str(&ready.body).unwrap();
         assert_eq!(
-            (&body["reason"], &body["state"]["member"]),
-            (&json!("not-member"), &json!(false))
+            (&body["reason"], &body["state"]["member"], &body["hosts"]["paused"]),
+            (&json!("not-member"), &json!(false), &json!(1))
         );
         assert_eq!(health.answer("/metrics", start).status, 404);
     }

@@ -8,6 +8,7 @@ mod egress;
 mod engine;
 mod error;
 mod health;
+mod hosts;
 mod http;
 mod idle;
 mod logger;

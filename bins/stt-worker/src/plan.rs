@@ -131,10 +131,12 @@ impl Plan {
     pub(crate) fn hub(&self) -> HubConfig {
         let hub = &self.settings.hub;
         HubConfig {
-            cache_dir: hub.cache_dir.clone(),
             endpoint: hub.endpoint.clone(),
             token: hub.token.clone(),
             offline: hub.offline,
+            revision: hub.revision.clone(),
+            time_max: hub.download_timeout,
+            ..HubConfig::new(hub.cache_dir.clone())
         }
     }
 
@@ -170,6 +172,7 @@ impl Plan {
         let coordinator = CoordinatorConfig {
             concurrency: self.concurrency(),
             queue_max: settings.queue_max,
+            site_downloads_max: settings.egress.site_downloads_max,
             limits: Limits {
                 download: settings.download_timeout,
                 transcribe: settings.transcribe_timeout,

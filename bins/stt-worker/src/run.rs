@@ -4,7 +4,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Instant;
 
 use stt_audio::HttpFetch;
-use stt_core::SystemClock;
+use stt_core::{Fetch, SystemClock};
 use stt_kafka::KafkaSource;
 use stt_pipeline::{Report, Services, Stopping};
 use stt_settings::Environment;
@@ -18,7 +18,7 @@ use crate::health::Health;
 use crate::http::{self, Answer};
 use crate::plan::Plan;
 use crate::tmp_dir::TmpDir;
-use crate::{brokers, engine, signals, telemetry};
+use crate::{brokers, engine, hosts, signals, telemetry};
 
 /// Runs until a signal comes or something breaks. When it returns, its files are gone.
 pub(crate) fn run(mut plan: Plan, environment: &Environment, options: &Options) -> Result<Report, Error> {
@@ -35,7 +35,14 @@ pub(crate) fn run(mut plan: Plan, environment: &Environment, options: &Options) 
     let engine = Arc::new(OnceLock::new());
     let decoder = Arc::new(Decoder::new(&plan, environment));
     decoder.check(plan.settings.decode_isolation_required)?;
-    open_ports(&plan, &health, Arc::clone(&engine), Arc::clone(&decoder))?;
+    let fetch = Arc::new(HttpFetch::new(plan.fetch(tmp_dir.path())).map_err(|error| Error::Fetch(error.into()))?);
+    open_ports(
+        &plan,
+        &health,
+        Arc::clone(&engine),
+        Arc::clone(&decoder),
+        Arc::clone(&fetch),
+    )?;
 
     let embedded = options
         .embedded_broker
@@ -57,14 +64,17 @@ pub(crate) fn run(mut plan: Plan, environment: &Environment, options: &Options) 
     })??;
 
     let services = Services {
-        fetch: Arc::new(HttpFetch::new(plan.fetch(tmp_dir.path())).map_err(|error| Error::Fetch(error.into()))?),
+        fetch: Arc::clone(&fetch) as Arc<dyn Fetch>,
         decode: Arc::clone(&decoder.decode),
         transcribe,
         clock: Arc::new(SystemClock),
     };
     let mut source = KafkaSource::new(&plan.connection(), plan.source()).map_err(Error::Kafka)?;
     let mut sink = brokers::sink(&plan, &source).map_err(Error::Kafka)?;
-    let board = health.running(Instant::now());
+    let shown = plan.settings.egress.urls_shown;
+    let board = health.running(Instant::now(), move || {
+        hosts::summary(&fetch.paused_hosts(Instant::now()), shown)
+    });
     log::info!(
         "taking jobs from {} as {}",
         plan.settings.kafka.jobs_topic,
@@ -86,6 +96,7 @@ fn open_ports(
     health: &Arc<Health>,
     engine: Arc<OnceLock<Arc<Whisper>>>,
     decoder: Arc<Decoder>,
+    fetch: Arc<HttpFetch>,
 ) -> Result<(), Error> {
     let port = |what, port| move |source| Error::Port { what, port, source };
     let metrics = telemetry::install()?;
@@ -96,6 +107,7 @@ fn open_ports(
                 telemetry::engine(&engine.stats());
             }
             telemetry::decoders(&decoder.stats());
+            telemetry::hosts(fetch.paused_hosts(Instant::now()).len());
             Answer {
                 status: 200,
                 content_type: "text/plain; version=0.0.4; charset=utf-8",

@@ -58,8 +58,17 @@ fn describe() {
     for (name, what, _) in ENGINE {
         describe_counter!(name, what);
     }
+    describe_gauge!(
+        "stt_hosts_paused",
+        "Hosts that are not asked for a while, as they timed out again and again."
+    );
     describe_counter!("stt_decoders_started_total", "Processes started to decode audio.");
     describe_counter!("stt_decoders_ended_total", "Of those, how many ended, and why.");
+}
+
+/// How many hosts are not asked now.
+pub(crate) fn hosts(paused: usize) {
+    gauge!("stt_hosts_paused").set(paused as f64);
 }
 
 /// What became of the processes that decode so far.

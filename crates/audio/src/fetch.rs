@@ -9,6 +9,7 @@ mod dialled;
 mod dir;
 mod held;
 mod hosts;
+pub(crate) mod inspect;
 mod lookup;
 mod pace;
 mod proxy;
@@ -18,14 +19,15 @@ mod trouble;
 
 use std::io::{ErrorKind, Read};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use stt_core::{AudioUrl, Budget, Failure, Fault, Fetch, Fetched, UrlParts};
+use stt_core::{AudioUrl, Budget, ErrorCode, Failure, Fault, Fetch, Fetched, UrlParts};
 use ureq::Agent;
 use ureq::tls::TlsConfig;
 
 pub use self::config::{BadFetchConfig, FetchConfig};
 pub use self::dir::{free_bytes, open_private_dir};
+pub use self::hosts::PausedHost;
 pub use self::lookup::{LocalFault, Lookup, SystemLookup};
 pub use self::proxy::{BadProxy, EgressProxy};
 pub use self::roots::{BadRoots, PrivateRoots};
@@ -84,6 +86,12 @@ impl HttpFetch {
         })
     }
 
+    /// The hosts that are not asked now, as they timed out again and again; the longest pause first.
+    #[must_use]
+    pub fn paused_hosts(&self, now: Instant) -> Vec<PausedHost> {
+        self.hosts.paused(now)
+    }
+
     /// An agent for one hop. An agent of its own, as its time is what is left now; the dialer is shared, as it holds
     /// the roots of TLS.
     fn agent(&self, remaining: Duration) -> Agent {
@@ -122,7 +130,9 @@ impl Fetch for HttpFetch {
         }
         let fetched = self.follow(url.clone(), budget);
         match &fetched {
-            Err(failure) if failure.fault == Fault::WorkerLocal => self.held.failed(url, clock.now()),
+            Err(failure) if matches!(failure.fault, Fault::WorkerLocal | Fault::NoRoom) => {
+                self.held.failed(url, clock.now())
+            }
             _ => self.held.ended(url),
         }
         fetched
@@ -159,11 +169,14 @@ impl HttpFetch {
                 }
                 download.broke(error)
             })?;
-            self.hosts.answered(host, port);
             let headers = response.headers();
             match answer::read(response.status().as_u16(), headers, budget.clock().wall()) {
-                Answer::Refusal(status, fault) => return Err(download.refused(status, fault)),
+                Answer::Refusal(status, fault) => {
+                    self.hosts.answered(host, port);
+                    return Err(download.refused(status, fault));
+                }
                 Answer::Redirect(location) => {
+                    self.hosts.answered(host, port);
                     let next = redirect::target(&url, location).map_err(|error| download.led_astray(error))?;
                     log::debug!("{} redirects to {}", url.shown(urls_shown), next.shown(urls_shown));
                     url = next;
@@ -174,7 +187,15 @@ impl HttpFetch {
                         return Err(download.too_large(length, self.config.bytes_max));
                     }
                     let mut body = response.into_body().into_reader();
-                    return self.receive(&mut body, length, &download);
+                    let received = self.receive(&mut body, length, &download);
+                    // A host that stalls in its bodies holds a place as long as one that never answers.
+                    match &received {
+                        Err(failure) if failure.code == ErrorCode::DownloadTimeout => {
+                            self.hosts.timed_out(host, port, clock.now());
+                        }
+                        _ => self.hosts.answered(host, port),
+                    }
+                    return received;
                 }
             }
         }

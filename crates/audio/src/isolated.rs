@@ -4,6 +4,7 @@ mod child;
 mod contain;
 mod descriptors;
 mod ended;
+pub(crate) mod inspect;
 mod media;
 mod message;
 mod process;
@@ -58,6 +59,8 @@ pub struct IsolationConfig {
     /// Most bytes of memory it may map beyond its program and libraries (`RLIMIT_AS`). Default 512 MiB: samples are given
     /// on as they come, so decoders need a few MiB, whatever the length.
     pub memory_bytes_max: u64,
+    /// Most time of the processor for one job, in whole seconds (`RLIMIT_CPU`). Default `None`: the job's budget.
+    pub cpu_max: Option<Duration>,
     /// Most jobs that one does, one after another, as long as nothing is wrong with any; 1 starts a new one for each. Default 64.
     pub jobs_max: u32,
     /// Longest wait for one that starts. Default 10 s.
@@ -72,6 +75,7 @@ impl IsolationConfig {
             decode: DecodeConfig::default(),
             child,
             memory_bytes_max: 512 << 20,
+            cpu_max: None,
             jobs_max: 64,
             start_wait: Duration::from_secs(10),
         }
@@ -306,8 +310,7 @@ impl Decode for IsolatedDecode {
                 }
                 Ok(())
             };
-            let limits = (duration_max, self.config.jobs_max);
-            match process.decode(descriptor.as_fd(), limits, budget, &mut take) {
+            match process.decode(descriptor.as_fd(), &self.config, budget, &mut take) {
                 Ok(Verdict::Done { damaged: false }) => {
                     self.put_back(process);
                     return Ok(pcm);

@@ -33,12 +33,18 @@ mod rule;
 
 pub use decode::{DecodeConfig, FfmpegDecode};
 pub use fetch::{
-    BadFetchConfig, BadProxy, BadRoots, EgressProxy, FetchConfig, HttpFetch, LocalFault, Lookup, PrivateRoots,
-    SystemLookup, free_bytes, open_private_dir,
+    BadFetchConfig, BadProxy, BadRoots, EgressProxy, FetchConfig, HttpFetch, LocalFault, Lookup, PausedHost,
+    PrivateRoots, SystemLookup, free_bytes, open_private_dir,
 };
 pub use guard::{Denied, Guard, classify};
 pub use ipnet::Ipv6Net;
 pub use isolated::{
     Containment, DecodeChild, DecodeChildError, DecodeStats, IsolatedDecode, IsolationConfig, contain, decode_child,
 };
+/// For `crates/fuzz`: what servers and decoding processes say, without either.
+#[doc(hidden)]
+pub mod inspect {
+    pub use crate::fetch::inspect::{Echo, redirected};
+    pub use crate::isolated::inspect::{Inbox, Said};
+}
 pub use rule::{AddressRule, BadRule};

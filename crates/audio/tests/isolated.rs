@@ -404,3 +404,14 @@ fn what_the_parent_has_open_stays_with_it() {
         assert_eq!(environment, b"");
     });
 }
+
+#[test]
+fn a_job_has_no_more_of_the_processor_than_it_may() {
+    let _one = alone();
+    let mut config = ready_then("while :; do :; done");
+    config.cpu_max = Some(Duration::from_secs(1));
+    let isolated = IsolatedDecode::new(config);
+    let story = "more of the processor";
+    assert_failed(decode(&isolated, &tone()), TranscribeTimeout, Fault::Permanent, story);
+    assert_eq!(isolated.stats().crashed, 1);
+}

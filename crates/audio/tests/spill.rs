@@ -102,7 +102,7 @@ fn a_full_disk_is_this_workers_trouble() {
         .unwrap();
     let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
     for part in [
-        "code: DownloadFailed, fault: WorkerLocal",
+        "code: DownloadFailed, fault: NoRoom",
         "no room for what came from http://127.0.0.1",
         "File too large",
     ] {
@@ -151,11 +151,11 @@ fn a_download_that_does_not_fit_is_not_downloaded_every_second() {
         setup.fetch.fetch(&server.url("/").parse().unwrap(), &budget)
     };
     for second in 0..60 {
-        assert_failed(fetch_at(second), DownloadFailed, Fault::WorkerLocal);
+        assert_failed(fetch_at(second), DownloadFailed, Fault::NoRoom);
     }
     fs::remove_file(&path).unwrap();
     let mut tries = (60..180).map(&fetch_at);
-    let found = tries.find(|fetched| !matches!(fetched, Err(failure) if failure.fault == Fault::WorkerLocal));
+    let found = tries.find(|fetched| !matches!(fetched, Err(failure) if failure.fault == Fault::NoRoom));
     assert_eq!(found.unwrap().unwrap().len(), 5000);
     assert_eq!(
         server.requests().len(),
@@ -171,10 +171,6 @@ fn a_directory_that_cannot_be_written_is_this_workers_trouble() {
     let path = setup.dir.path().to_owned();
     fs::remove_dir(&path).unwrap();
     fs::write(&path, "in the way").unwrap();
-    assert_failed(
-        fetch(&setup.fetch, &server.url("/")),
-        DownloadFailed,
-        Fault::WorkerLocal,
-    );
+    assert_failed(fetch(&setup.fetch, &server.url("/")), DownloadFailed, Fault::NoRoom);
     fs::remove_file(&path).unwrap();
 }

@@ -17,7 +17,7 @@ pub use flow::{
 };
 pub use model::{
     Backoff, Budget, Cancel, Clock, Cue, Delivery, Destination, Failure, Fault, Fetched, Header, JobId, Limits,
-    Outcome, OutcomeKind, OutcomeRecord, Partition, Pcm, Segment, SpillFile, Stop, SystemClock, Transcript, Word,
+    Outcome, OutcomeKind, OutcomeRecord, Partition, Pcm, Segment, Site, SpillFile, Stop, SystemClock, Transcript, Word,
     error_chain, write_json, write_srt, write_txt, write_vtt,
 };
 pub use ports::{

@@ -11,6 +11,7 @@ mod limits;
 pub(crate) mod number;
 mod outcome;
 mod record;
+mod site;
 mod subtitle;
 mod transcript;
 
@@ -23,5 +24,6 @@ pub use failure::{Failure, Fault, error_chain};
 pub use limits::Limits;
 pub use outcome::{Destination, Outcome, OutcomeKind, OutcomeRecord};
 pub use record::{Delivery, Header, JobId, Partition};
+pub use site::Site;
 pub use subtitle::{write_json, write_srt, write_txt, write_vtt};
 pub use transcript::{Segment, Transcript, Word};

@@ -3,7 +3,10 @@
 //!
 //! How to run them, and what to do with a finding: `docs/testing.md`.
 
+pub mod child;
 pub mod decode;
 pub mod job;
 pub mod ports;
+pub mod redirect;
+pub mod response;
 pub mod url_guard;

@@ -121,6 +121,21 @@ fn requests_keep_what_is_promised() {
     run(stt_fuzz::ports::check, "ports", None, 10_000);
 }
 
+#[test]
+fn answers_of_decoders_keep_what_is_promised() {
+    run(stt_fuzz::child::check, "child", None, 10_000);
+}
+
+#[test]
+fn redirects_keep_what_is_promised() {
+    run(stt_fuzz::redirect::check, "redirect", None, 20_000);
+}
+
+#[test]
+fn responses_keep_what_is_promised() {
+    run(stt_fuzz::response::check, "response", None, 3_000);
+}
+
 /// Its mutants, where a crash would end only a process: `crates/audio/tests/mutations.rs`.
 #[test]
 fn the_decoder_keeps_what_is_promised() {

@@ -4,43 +4,49 @@
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::time::Duration;
 
-use hf_hub::{Cache, CacheRepo, Repo};
+use hf_hub::{Cache, CacheRepo, Repo, RepoType};
 use rustix::fs::{FlockOperation, flock};
 
-use crate::{HubError, files};
+use crate::{HubError, files, names};
 
 /// What the cache has of a repository.
 pub(crate) struct Cached {
     root: PathBuf,
     repo: CacheRepo,
+    /// The commit that is wanted, where the revision is one.
+    commit: Option<String>,
 }
 
 /// The sole right, among processes, to add to a repository in the cache; ends with the value, or the process.
 pub(crate) struct Lock(#[expect(dead_code, reason = "closing the file ends the lock")] File);
 
 impl Cached {
-    pub(crate) fn new(cache_dir: &Path, repository: &str) -> Self {
-        let repo = Repo::model(repository.to_owned());
+    pub(crate) fn new(cache_dir: &Path, repository: &str, revision: &str) -> Self {
+        let repo = Repo::with_revision(repository.to_owned(), RepoType::Model, revision.to_owned());
         Self {
+            commit: names::is_commit(revision).then(|| revision.to_owned()),
             root: cache_dir.join(repo.folder_name()),
             repo: Cache::new(cache_dir.to_owned()).repo(repo),
         }
     }
 
-    /// The snapshot that `refs/main` names, if it is whole; else the files that it lacks.
+    /// The snapshot of the commit that is wanted, or that `refs/REVISION` names, if it is whole; else the files that it lacks.
     pub(crate) fn current(&self) -> Result<PathBuf, Vec<&'static str>> {
-        let config = self.repo.get("config.json");
-        let Some(snapshot) = config.as_deref().and_then(Path::parent) else {
+        let named = || self.repo.get("config.json")?.parent().map(Path::to_owned);
+        let snapshot = self.commit.as_ref().map(|commit| self.snapshot(commit)).or_else(named);
+        let Some(snapshot) = snapshot else {
             return Err(files::missing(std::iter::empty()));
         };
-        let entries = std::fs::read_dir(snapshot).into_iter().flatten().flatten();
+        let entries = std::fs::read_dir(&snapshot).into_iter().flatten().flatten();
         let present = entries.filter(|entry| entry.path().exists()); // not so for a link whose blob is gone
         let names: Vec<_> = present
             .filter_map(|entry| entry.file_name().into_string().ok())
             .collect();
         match files::missing(names.iter().map(String::as_str)) {
-            missing if missing.is_empty() => Ok(snapshot.to_owned()),
+            missing if missing.is_empty() => Ok(snapshot),
             missing => Err(missing),
         }
     }
@@ -53,25 +59,39 @@ impl Cached {
         self.root.join("blobs").join(etag)
     }
 
-    /// Locks the repository, after `wait` when another process has it.
-    pub(crate) fn lock(&self, wait: impl FnOnce()) -> Result<Lock, HubError> {
+    /// Locks the repository; when another process has it, `wait` is called, and the lock is waited for no longer than `most`.
+    pub(crate) fn lock(&self, repository: &str, most: Duration, wait: impl FnOnce()) -> Result<Lock, HubError> {
         let path = self.root.join("stt-hub.lock");
-        let lock = || {
-            std::fs::create_dir_all(self.root.join("blobs"))?;
-            let file = File::create(&path)?;
-            match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-                Err(rustix::io::Errno::WOULDBLOCK) => {
-                    wait();
-                    rustix::io::retry_on_intr(|| flock(&file, FlockOperation::LockExclusive))?;
-                }
-                outcome => outcome?,
-            }
-            Ok(Lock(file))
-        };
-        lock().map_err(|source| HubError::Cache {
+        let cache = |source| HubError::Cache {
             path: path.clone(),
             source,
-        })
+        };
+        let open = || {
+            std::fs::create_dir_all(self.root.join("blobs"))?;
+            File::create(&path)
+        };
+        let file = open().map_err(cache)?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(Lock(file)),
+            Err(rustix::io::Errno::WOULDBLOCK) => wait(),
+            Err(error) => return Err(cache(error.into())),
+        }
+        // flock has no time limit of its own. A lock that comes too late is let go at once, as nobody receives it.
+        let (locked, lock) = mpsc::channel();
+        let thread = std::thread::Builder::new().name("hub-lock".to_owned());
+        let waiting = thread.spawn(move || {
+            let outcome = rustix::io::retry_on_intr(|| flock(&file, FlockOperation::LockExclusive));
+            let _ = locked.send(outcome.map(|()| Lock(file)));
+        });
+        waiting.map_err(cache)?;
+        match lock.recv_timeout(most) {
+            Ok(outcome) => outcome.map_err(|error| cache(error.into())),
+            Err(_) => Err(HubError::Locked {
+                repository: repository.to_owned(),
+                path: path.clone(),
+                waited: most,
+            }),
+        }
     }
 
     /// Lets a file of a commit be the blob of that etag.
@@ -95,6 +115,9 @@ impl Cached {
 
     /// Makes a commit the current one: to be called when all its files are placed.
     pub(crate) fn publish(&self, commit: &str) -> Result<(), HubError> {
+        if self.commit.is_some() {
+            return Ok(()); // found without a name
+        }
         self.repo.create_ref(commit).map_err(|source| HubError::Cache {
             path: self.root.join("refs"),
             source,

@@ -1,13 +1,14 @@
 //! The hub's protocol: what a repository holds, and the bytes of its files.
 
 use std::io::Read;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::{Method, StatusCode, Uri};
 use serde::Deserialize;
 use ureq::tls::{RootCerts, TlsConfig};
 use ureq::{Agent, Body};
 
+use crate::limits::Limits;
 use crate::{HubConfig, HubError, files};
 
 /// Longest time to connect, and longest silence of a connected hub.
@@ -27,7 +28,7 @@ pub(crate) struct Remote<'a> {
     repository: &'a str,
 }
 
-/// What the branch `main` points to.
+/// What the branch, tag or commit is.
 pub(crate) struct Revision {
     pub(crate) commit: String,
     /// The model's files, the largest last.
@@ -36,9 +37,19 @@ pub(crate) struct Revision {
 
 /// A file as the hub announces it.
 pub(crate) struct Announced {
-    /// Its name in the cache; for large files their SHA-256.
+    /// Its name in the cache, and its hash.
     pub(crate) etag: String,
+    pub(crate) hash: Hash,
     pub(crate) bytes: u64,
+}
+
+/// By what the hub names a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hash {
+    /// That of git's object, of small files.
+    GitSha1,
+    /// Of large files.
+    Sha256,
 }
 
 #[derive(Deserialize)]
@@ -81,15 +92,22 @@ impl<'a> Remote<'a> {
         }
     }
 
-    /// Asks what `main` points to.
-    pub(crate) fn revision(&self) -> Result<Revision, HubError> {
-        let url = self.url(&format!("/api/models/{}/revision/main", self.repository));
-        let mut response = self.call(&Method::GET, url, None, LIST)?;
+    /// Asks what the branch, tag or commit is.
+    pub(crate) fn revision(&self, limits: &Limits<'_>) -> Result<Revision, HubError> {
+        let url = self.url(&format!(
+            "/api/models/{}/revision/{}",
+            self.repository,
+            self.config.revision()
+        ));
+        let mut response = self.call(&Method::GET, url, None, LIST, limits)?;
         let body = response.body_mut().with_config().limit(LIST_MAX).read_to_vec();
         let body = body.map_err(|error| self.unreachable(error))?;
         let info: Info = serde_json::from_slice(&body).map_err(|error| self.protocol(LIST, error.to_string()))?;
         if !is_token(&info.sha) {
             return Err(self.protocol(LIST, "the commit is no commit".to_owned()));
+        }
+        if let Some(pinned) = self.config.pinned_commit().filter(|pinned| **pinned != info.sha) {
+            return Err(self.protocol(LIST, format!("it gives commit {} for {pinned}", info.sha)));
         }
         let names = info.siblings.into_iter().map(|sibling| sibling.rfilename);
         let mut files: Vec<_> = names.filter(|name| files::is_wanted(name)).collect();
@@ -107,27 +125,37 @@ impl<'a> Remote<'a> {
     }
 
     /// Asks what a file is, without its bytes.
-    pub(crate) fn announced(&self, commit: &str, file: &str) -> Result<Announced, HubError> {
-        let response = self.call(&Method::HEAD, self.file_url(commit, file), None, file)?;
+    pub(crate) fn announced(&self, commit: &str, file: &str, limits: &Limits<'_>) -> Result<Announced, HubError> {
+        let response = self.call(&Method::HEAD, self.file_url(commit, file), None, file, limits)?;
         let header = |name| response.headers().get(name).and_then(|value| value.to_str().ok());
         // Large files lie elsewhere: the hub's own answer is a redirect that tells of them in the x-linked headers.
         let etag = header("x-linked-etag").or_else(|| header("etag")).unwrap_or_default();
-        let etag = etag.trim_start_matches("W/").trim_matches('"');
-        if !is_token(etag) {
-            return Err(self.protocol(file, "no usable etag".to_owned()));
-        }
+        let etag = etag.trim_start_matches("W/").trim_matches('"').to_ascii_lowercase();
+        let is_hex = etag.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let hash = match etag.len() {
+            40 if is_hex => Hash::GitSha1,
+            64 if is_hex => Hash::Sha256,
+            _ => return Err(self.protocol(file, "its etag is neither a SHA-1 nor a SHA-256".to_owned())),
+        };
         let own_length = || header("content-length").filter(|_| response.status().is_success());
         let bytes = header("x-linked-size").or_else(own_length);
         let bytes = bytes.and_then(|text| text.parse().ok());
         Ok(Announced {
-            etag: etag.to_owned(),
+            etag,
+            hash,
             bytes: bytes.ok_or_else(|| self.protocol(file, "no size".to_owned()))?,
         })
     }
 
     /// The bytes of a file from `start` on, or from 0 where the server takes no ranges; and where they start.
-    pub(crate) fn open(&self, commit: &str, file: &str, start: u64) -> Result<(u64, impl Read + use<>), HubError> {
-        let response = self.call(&Method::GET, self.file_url(commit, file), Some(start), file)?;
+    pub(crate) fn open(
+        &self,
+        commit: &str,
+        file: &str,
+        start: u64,
+        limits: &Limits<'_>,
+    ) -> Result<(u64, impl Read + use<>), HubError> {
+        let response = self.call(&Method::GET, self.file_url(commit, file), Some(start), file, limits)?;
         let start = if response.status() == StatusCode::PARTIAL_CONTENT {
             start
         } else {
@@ -151,6 +179,7 @@ impl<'a> Remote<'a> {
         mut url: String,
         start: Option<u64>,
         what: &str,
+        limits: &Limits<'_>,
     ) -> Result<http::Response<Body>, HubError> {
         for _ in 0..=REDIRECTS_MAX {
             let uri: Uri = url
@@ -165,6 +194,8 @@ impl<'a> Remote<'a> {
                 request = request.header("authorization", format!("Bearer {token}"));
             }
             let request = request.body(()).map_err(|error| self.unreachable(error))?;
+            let left = limits.left(Instant::now())?;
+            let request = self.agent.configure_request(request).timeout_global(Some(left)).build();
             let response = self.agent.run(request).map_err(|error| self.unreachable(error))?;
             if !response.status().is_redirection() {
                 return self.judged(response, what);
@@ -227,7 +258,7 @@ impl<'a> Remote<'a> {
     }
 }
 
-/// Etags and commits become names of files.
+/// Commits become names of files.
 fn is_token(text: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
     (1..=128).contains(&text.len()) && text.bytes().all(plain)

@@ -3,12 +3,14 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::Path;
+use std::time::Instant;
 
-use ring::digest::{Context, SHA256};
+use ring::digest::{Context, SHA1_FOR_LEGACY_USE_ONLY, SHA256};
 
-use crate::HubError;
 use crate::cache::Cached;
-use crate::client::{Announced, Remote};
+use crate::client::{Announced, Hash, Remote};
+use crate::limits::Limits;
+use crate::{HubError, known};
 
 /// A transfer that breaks off is taken up again if it brought at least this much, in bytes; so it needs no waits, and
 /// every round gets on.
@@ -20,12 +22,20 @@ pub(crate) struct Download<'a> {
     pub(crate) commit: &'a str,
     pub(crate) file: &'a str,
     pub(crate) announced: &'a Announced,
+    /// Whether the revision is of the operator's choice, and so the known models are not what is wanted.
+    pub(crate) is_pinned: bool,
 }
 
 impl Download<'_> {
     /// Brings the blob into the cache. Goes on where an earlier call, or process, was cut off. Tells after each read how
     /// many bytes of the file there are.
-    pub(crate) fn run(&self, remote: &Remote<'_>, cached: &Cached, mut tell: impl FnMut(u64)) -> Result<(), HubError> {
+    pub(crate) fn run(
+        &self,
+        remote: &Remote<'_>,
+        cached: &Cached,
+        limits: &mut Limits<'_>,
+        mut tell: impl FnMut(u64),
+    ) -> Result<(), HubError> {
         let blob = cached.blob(&self.announced.etag);
         let part = blob.with_extension("stt-part");
         let at = |path: &Path| {
@@ -48,12 +58,21 @@ impl Download<'_> {
         }
         let mut reached = there;
         while there < bytes {
-            let (start, mut reader) = remote.open(self.commit, self.file, there)?;
+            let (start, mut reader) = remote.open(self.commit, self.file, there, limits)?;
             if start != there {
                 file.set_len(0).map_err(at(&part))?;
                 there = 0;
             }
-            let broke = copy(&mut reader, &mut file, bytes, &mut there, &mut tell).map_err(at(&part))?;
+            limits.begin(Instant::now());
+            let mut received = |more: u64, there: u64| {
+                tell(there);
+                limits.received(more, Instant::now())
+            };
+            let broke =
+                copy(&mut reader, &mut file, bytes, &mut there, &mut received).map_err(|error| match error {
+                    CopyError::Write(source) => at(&part)(source),
+                    CopyError::Limit(error) => *error,
+                })?;
             if there < bytes && there < reached + ROUND_MIN {
                 return Err(HubError::Broken {
                     repository: self.repository.to_owned(),
@@ -70,28 +89,39 @@ impl Download<'_> {
         std::fs::rename(&part, &blob).map_err(at(&blob))
     }
 
-    /// The hub names large files by their SHA-256. What does not fit is deleted, so that the next try begins anew.
+    /// The hub names files by their hash. What does not fit is deleted, so that the next try begins anew.
     fn check(&self, part: &Path) -> Result<(), HubError> {
-        let announced = &self.announced.etag;
-        if announced.len() != 64 || !announced.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            return Ok(());
-        }
         let cache = |source| HubError::Cache {
             path: part.to_owned(),
             source,
         };
-        let found = sha256(part).map_err(cache)?;
-        if found.eq_ignore_ascii_case(announced) {
-            return Ok(());
+        let (sha256, sha1) = hashes(part, self.announced.bytes).map_err(cache)?;
+        let found = match self.announced.hash {
+            Hash::Sha256 => &sha256,
+            Hash::GitSha1 => &sha1,
+        };
+        let outcome = if *found == self.announced.etag {
+            let known = known::check(self.repository, self.file, &sha256);
+            if self.is_pinned { Ok(()) } else { known }
+        } else {
+            Err(HubError::Damaged {
+                repository: self.repository.to_owned(),
+                file: self.file.to_owned(),
+                found: found.clone(),
+                announced: self.announced.etag.clone(),
+            })
+        };
+        if outcome.is_err() {
+            std::fs::remove_file(part).map_err(cache)?;
         }
-        std::fs::remove_file(part).map_err(cache)?;
-        Err(HubError::Damaged {
-            repository: self.repository.to_owned(),
-            file: self.file.to_owned(),
-            found,
-            announced: announced.clone(),
-        })
+        outcome
     }
+}
+
+/// Why a round ends with an error.
+enum CopyError {
+    Write(io::Error),
+    Limit(Box<HubError>),
 }
 
 /// Copies up to `bytes`; a failure to write is the error, a failure to read only ends the round.
@@ -100,17 +130,17 @@ fn copy(
     file: &mut File,
     bytes: u64,
     there: &mut u64,
-    tell: &mut impl FnMut(u64),
-) -> io::Result<Option<io::Error>> {
+    received: &mut impl FnMut(u64, u64) -> Result<(), HubError>,
+) -> Result<Option<io::Error>, CopyError> {
     let mut buffer = vec![0; 256 * 1024];
     while *there < bytes {
         let room = usize::try_from(bytes - *there).unwrap_or(usize::MAX).min(buffer.len());
         match reader.read(&mut buffer[..room]) {
             Ok(0) => break,
             Ok(read) => {
-                file.write_all(&buffer[..read])?;
+                file.write_all(&buffer[..read]).map_err(CopyError::Write)?;
                 *there += read as u64;
-                tell(*there);
+                received(read as u64, *there).map_err(|error| CopyError::Limit(Box::new(error)))?;
             }
             Err(error) => return Ok(Some(error)),
         }
@@ -118,16 +148,22 @@ fn copy(
     Ok(None)
 }
 
-fn sha256(path: &Path) -> io::Result<String> {
+/// SHA-256 of a file, and the SHA-1 that it has as an object of git.
+fn hashes(path: &Path, bytes: u64) -> io::Result<(String, String)> {
     let mut file = File::open(path)?;
-    let mut context = Context::new(&SHA256);
+    let (mut sha256, mut sha1) = (Context::new(&SHA256), Context::new(&SHA1_FOR_LEGACY_USE_ONLY));
+    sha1.update(format!("blob {bytes}\0").as_bytes());
     let mut buffer = vec![0; 1 << 20];
     loop {
         match file.read(&mut buffer)? {
             0 => break,
-            read => context.update(&buffer[..read]),
-        }
+            read => [&mut sha256, &mut sha1].map(|context| context.update(&buffer[..read])),
+        };
     }
+    Ok((hex(sha256), hex(sha1)))
+}
+
+fn hex(context: Context) -> String {
     let digest = context.finish();
-    Ok(digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect())
+    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -1,6 +1,7 @@
 //! Why a model could not be had.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::MODELS;
 
@@ -122,9 +123,7 @@ pub enum HubError {
         source: std::io::Error,
     },
     /// A file came whole but is not what the hub announced. It was deleted.
-    #[error(
-        "{file} of {repository} arrived damaged (SHA-256 {found}, announced {announced}) and was deleted: try again"
-    )]
+    #[error("{file} of {repository} arrived damaged (hash {found}, announced {announced}) and was deleted: try again")]
     Damaged {
         /// The repository.
         repository: String,
@@ -134,6 +133,59 @@ pub enum HubError {
         found: String,
         /// The hub's checksum.
         announced: String,
+    },
+    /// A file of a known model is not the one that is known. It was deleted.
+    #[error(
+        "{file} of {repository} has the SHA-256 {found}, known is {known}, and was deleted: if the model was changed on purpose, \
+         name its revision (MODEL_REVISION)"
+    )]
+    Unknown {
+        /// The repository.
+        repository: String,
+        /// The file.
+        file: String,
+        /// Its SHA-256.
+        found: String,
+        /// The SHA-256 that is known.
+        known: &'static str,
+    },
+    /// The revision is no name of one.
+    #[error("{revision:?} is no branch, tag or commit: it has up to 96 letters, digits, '.', '-' and '_'")]
+    BadRevision {
+        /// The text.
+        revision: String,
+    },
+    /// All of it took too long. What has come is kept, and the next call goes on from there.
+    #[error("{repository} did not come within {} s: give it more time, or name a model directory", allowed.as_secs())]
+    TimedOut {
+        /// The repository.
+        repository: String,
+        /// The time that it had.
+        allowed: Duration,
+    },
+    /// The bytes came too slowly. What has come is kept, and the next call goes on from there.
+    #[error("{repository} came at less than {pace_min} bytes a second over {} s", window.as_secs())]
+    TooSlow {
+        /// The repository.
+        repository: String,
+        /// The least pace.
+        pace_min: u64,
+        /// The time that it was measured over.
+        window: Duration,
+    },
+    /// Another process has the repository for too long.
+    #[error(
+        "another process has fetched {repository} for more than {} s and holds {}: end it (`fuser` names it), or wait",
+        waited.as_secs(),
+        path.display()
+    )]
+    Locked {
+        /// The repository.
+        repository: String,
+        /// The lock.
+        path: PathBuf,
+        /// How long it was waited for.
+        waited: Duration,
     },
     /// The cache could not be read or written.
     #[error("cannot use the model cache at {}", path.display())]

@@ -49,6 +49,16 @@ fn is_part(text: &str) -> bool {
         && !text.contains("..")
 }
 
+/// What a revision may be called; it becomes a part of a URL, and the name of a file.
+pub(crate) fn is_revision(text: &str) -> bool {
+    is_part(text)
+}
+
+/// Whether a revision is a commit, which never changes.
+pub(crate) fn is_commit(text: &str) -> bool {
+    text.len() == 40 && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -16,6 +16,8 @@ pub struct EgressSettings {
     pub deny: Vec<String>,
     /// `AUDIO_URL_PORTS`.
     pub ports: Vec<u16>,
+    /// `AUDIO_HOST_CONCURRENCY`; `None` is all places but one.
+    pub site_downloads_max: Option<usize>,
     /// `AUDIO_NAT64_PREFIX`, one prefix each.
     pub nat64_prefixes: Vec<String>,
     /// `EGRESS_PROXY`, which may hold a password.
@@ -32,6 +34,7 @@ impl EgressSettings {
             allow: read.list("AUDIO_URL_ALLOW"),
             deny: read.list("AUDIO_URL_DENY"),
             ports: read.ports("AUDIO_URL_PORTS"),
+            site_downloads_max: read.optional_whole("AUDIO_HOST_CONCURRENCY"),
             nat64_prefixes: read.list("AUDIO_NAT64_PREFIX"),
             proxy: read.optional("EGRESS_PROXY"),
             ca_file: read.optional("AUDIO_CA_FILE").map(PathBuf::from),
@@ -46,6 +49,7 @@ impl fmt::Debug for EgressSettings {
             .field("allow", &self.allow)
             .field("deny", &self.deny)
             .field("ports", &self.ports)
+            .field("site_downloads_max", &self.site_downloads_max)
             .field("nat64_prefixes", &self.nat64_prefixes)
             .field("has_proxy", &self.proxy.is_some())
             .field("ca_file", &self.ca_file)
@@ -93,11 +97,13 @@ mod tests {
             ("AUDIO_URL_DENY", ".evil.example,10.0.0.1"),
             ("AUDIO_URL_PORTS", "443, 8443"),
             ("AUDIO_CA_FILE", "/etc/ca.pem"),
+            ("AUDIO_HOST_CONCURRENCY", "3"),
         ])
         .unwrap();
         assert_eq!(settings.allow, ["127.0.0.1/32", "media.internal"]);
         assert_eq!(settings.deny, [".evil.example", "10.0.0.1"]);
         assert_eq!(settings.ports, [443, 8443]);
+        assert_eq!(settings.site_downloads_max, Some(3));
         assert_eq!(settings.ca_file, Some("/etc/ca.pem".into()));
     }
 }

@@ -28,6 +28,10 @@ pub struct HubSettings {
     pub token: Option<String>,
     /// Whether only the cache is used.
     pub offline: bool,
+    /// `MODEL_REVISION`: branch, tag or commit.
+    pub revision: Option<String>,
+    /// `MODEL_DOWNLOAD_TIMEOUT`.
+    pub download_timeout: Duration,
 }
 
 /// Everything that the worker is told; defaults, units and ranges are in [`crate::VARIABLES`].
@@ -67,6 +71,8 @@ pub struct WorkerSettings {
     pub decode_isolation_required: bool,
     /// `DECODE_MEMORY_BYTES`.
     pub decode_memory_bytes: u64,
+    /// `DECODE_CPU_SEC`.
+    pub decode_cpu_max: Option<Duration>,
     /// `DECODE_JOBS_MAX`.
     pub decode_jobs_max: u32,
     /// `MAX_ATTEMPTS`.
@@ -149,6 +155,7 @@ impl WorkerSettings {
             decode_isolated: read.text("DECODE_ISOLATION") != "none",
             decode_isolation_required: read.text("DECODE_ISOLATION") == "require",
             decode_memory_bytes: read.whole("DECODE_MEMORY_BYTES"),
+            decode_cpu_max: read.optional_seconds("DECODE_CPU_SEC"),
             decode_jobs_max: read.whole("DECODE_JOBS_MAX"),
             attempts_max: read.whole("MAX_ATTEMPTS"),
             backoff_base: read.millis("RETRY_BACKOFF_BASE_MS"),
@@ -193,6 +200,8 @@ impl HubSettings {
                 Some(dir) => dir.into(),
                 None => home.unwrap_or_else(|| default_home(read.environment)).join("hub"),
             },
+            revision: read.optional("MODEL_REVISION"),
+            download_timeout: read.seconds("MODEL_DOWNLOAD_TIMEOUT"),
             endpoint: read.text("HF_ENDPOINT"),
             token: read.optional("HF_TOKEN"),
             offline: read.switch("HF_HUB_OFFLINE"),

@@ -31,7 +31,7 @@ pub use reply::{
     redirect, silence, slow_body, slow_headers, status, too_short, tunnel, unavailable,
 };
 pub use resolver::ScriptedResolver;
-pub use site::site;
+pub use site::{site, site_at};
 
 /// Serves one connection per reply, on loopback, and ends.
 #[derive(Debug)]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
+use stt_core::Header;
 use stt_kafka::{Connection, JobProducer, ProducerConfig, Start, Tail, TailConfig};
 
 use crate::place::id;
@@ -17,6 +18,8 @@ pub(crate) struct Outcomes {
     pub(crate) texts: Vec<(u32, String)>,
     /// The code of each dead letter, by number.
     pub(crate) codes: BTreeMap<u32, String>,
+    /// What the dead letters say.
+    pub(crate) messages: String,
 }
 
 impl Outcomes {
@@ -28,12 +31,19 @@ impl Outcomes {
             letters: tail(&connection, "stt.jobs.dlq"),
             texts: vec![],
             codes: BTreeMap::new(),
+            messages: String::new(),
         }
     }
 
     pub(crate) fn produce(&self, number: u32, payload: &[u8]) {
+        self.produce_with(number, payload, &[]);
+    }
+
+    pub(crate) fn produce_with(&self, number: u32, payload: &[u8], headers: &[Header]) {
         let key = id(number);
-        self.producer.produce("stt.jobs", key.as_bytes(), payload, &[]).unwrap();
+        self.producer
+            .produce("stt.jobs", key.as_bytes(), payload, headers)
+            .unwrap();
     }
 
     /// Jobs that have their outcome. Each has one.
@@ -51,6 +61,16 @@ impl Outcomes {
         }
     }
 
+    /// Reads on until so many jobs have their text.
+    pub(crate) fn until_completed(&mut self, completed: usize, patience: Duration) {
+        let began = Instant::now();
+        while self.texts.len() < completed {
+            self.read();
+            let (found, late) = (self.texts.len(), began.elapsed() > patience);
+            assert!(!late, "only {found} of {completed} jobs have a text");
+        }
+    }
+
     fn read(&mut self) {
         const WAIT: Duration = Duration::from_millis(20);
         while let Some(message) = self.results.next(WAIT).unwrap() {
@@ -63,6 +83,8 @@ impl Outcomes {
         while let Some(message) = self.letters.next(WAIT).unwrap() {
             let letter: Value = serde_json::from_slice(&message.delivery.payload.unwrap()).unwrap();
             let number = number(message.delivery.key.as_deref());
+            self.messages += letter["errorMessage"].as_str().unwrap();
+            self.messages.push('\n');
             let code = letter["errorCode"].as_str().unwrap().to_owned();
             let before = self.codes.insert(number, code);
             assert_eq!(before, None, "a second dead letter of job {number}: {letter}");

@@ -39,7 +39,22 @@ impl Place {
         self.start(&[], &[&[("KAFKA_BOOTSTRAP_SERVERS", address)], more].concat())
     }
 
+    /// A worker with a broker of its own, whose files may have 4 MiB each.
+    pub(crate) fn worker_with_small_files(&self, more: &[(&str, &str)]) -> Worker {
+        let program = r#"trap "" XFSZ; ulimit -f 8192; exec "$0" "$@""#;
+        let arguments = ["-c", program, env!("CARGO_BIN_EXE_stt-worker"), "--embedded-broker"];
+        let variables = self.variables(more);
+        let variables: Vec<_> = variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        Worker::start_by("/bin/sh", &arguments, &variables)
+    }
+
     fn start(&self, arguments: &[&str], more: &[(&str, &str)]) -> Worker {
+        let variables = self.variables(more);
+        let variables: Vec<_> = variables.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        Worker::start(arguments, &variables)
+    }
+
+    fn variables<'a>(&self, more: &[(&'a str, &str)]) -> Vec<(&'a str, String)> {
         let (model, tmp_dir) = (fixture("model"), self.path("tmp"));
         let variables = [
             ("MODEL_SIZE", model.to_str().unwrap()),
@@ -51,7 +66,8 @@ impl Place {
             ("RETRY_BACKOFF_BASE_MS", "10"),
             ("RETRY_BACKOFF_MAX_MS", "20"),
         ];
-        Worker::start(arguments, &[&variables[..], more].concat())
+        let all = variables.iter().chain(more);
+        all.map(|(name, value)| (*name, (*value).to_owned())).collect()
     }
 
     /// Everything in `TMP_DIR`.

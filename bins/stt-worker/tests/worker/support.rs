@@ -29,7 +29,12 @@ pub(crate) struct Worker {
 impl Worker {
     /// Starts it with these arguments and variables, and no others.
     pub(crate) fn start(arguments: &[&str], variables: &[(&str, &str)]) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_stt-worker"))
+        Self::start_by(env!("CARGO_BIN_EXE_stt-worker"), arguments, variables)
+    }
+
+    /// By a program that becomes it.
+    pub(crate) fn start_by(program: &str, arguments: &[&str], variables: &[(&str, &str)]) -> Self {
+        let mut child = Command::new(program)
             .args(arguments)
             .env_clear()
             .envs(variables.iter().copied())

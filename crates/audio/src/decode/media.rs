@@ -35,7 +35,7 @@ impl Media {
         // FFmpeg asks at every read whether to stop, on this machine's clock: it cannot keep the budget's.
         let (cancel, deadline) = (budget.cancel().clone(), Instant::now() + budget.remaining());
         let stop = move || cancel.is_cancelled() || Instant::now() >= deadline;
-        let input = ffmpeg::format::input_from_stream_with_interrupt(io, None, Some(options()), stop)
+        let mut input = ffmpeg::format::input_from_stream_with_interrupt(io, None, Some(options()), stop)
             .map_err(|error| damaged(format!("damaged {format}")).because(error))?;
 
         let is_audio = |stream: &ffmpeg::Stream<'_>| stream.parameters().medium() == media::Type::Audio;
@@ -62,6 +62,7 @@ impl Media {
             .open_as(codec)
             .and_then(|opened| opened.audio())
             .map_err(|error| damaged(format!("damaged {} in {format}", codec.name())).because(error))?;
+        discard_others(&mut input, stream);
         Ok(Self {
             format,
             decoder,
@@ -78,13 +79,22 @@ impl Media {
     }
 }
 
+/// Lets the demuxer pass over what is not decoded: it neither reads nor gives packets of other streams where the format
+/// lets it know.
+#[allow(unsafe_code)]
+fn discard_others(input: &mut Input, decoded: usize) {
+    for mut stream in input.streams_mut().filter(|stream| stream.index() != decoded) {
+        // SAFETY: the stream is the input's, which is borrowed alone; nothing reads the field meanwhile.
+        unsafe { (*stream.as_mut_ptr()).discard = ffmpeg::ffi::AVDiscard::AVDISCARD_ALL };
+    }
+}
+
 /// The lists again, as FFmpeg opens decoders of its own to find out about streams.
 fn options() -> Dictionary<'static> {
     let options = [
         ("format_whitelist", formats::DEMUXERS.join(",")),
         ("codec_whitelist", formats::DECODERS.join(",")),
         ("protocol_whitelist", "none".into()), // no demuxer may open anything besides these bytes
-        ("max_streams", "32".into()),
         ("probesize", "5000000".into()),
         ("analyzeduration", "5000000".into()), // microseconds
     ];

@@ -17,6 +17,17 @@ struct Host {
     last: Instant,
 }
 
+/// A host that is not asked for a while, as it timed out again and again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PausedHost {
+    /// Host and port.
+    pub host: String,
+    /// Time-outs in a row.
+    pub timeouts: u32,
+    /// How long it is not asked still.
+    pub left: Duration,
+}
+
 impl Hosts {
     pub(super) const FAILURES: u32 = 5;
     const PAUSE_MIN: Duration = Duration::from_secs(5);
@@ -24,6 +35,22 @@ impl Hosts {
 
     /// Most hosts remembered; of more, those go whose last time-out was first.
     const ENTRIES_MAX: usize = 1024;
+
+    /// Those that are not asked now, the longest pause first.
+    pub(super) fn paused(&self, now: Instant) -> Vec<PausedHost> {
+        let hosts = self.lock();
+        let paused = hosts.iter().filter_map(|(key, host)| {
+            let left = host.until?.saturating_duration_since(now);
+            (!left.is_zero()).then(|| PausedHost {
+                host: key.clone(),
+                timeouts: host.failures,
+                left,
+            })
+        });
+        let mut paused: Vec<_> = paused.collect();
+        paused.sort_by(|one, other| other.left.cmp(&one.left).then_with(|| one.host.cmp(&other.host)));
+        paused
+    }
 
     /// How long this host is not to be asked yet.
     pub(super) fn pause(&self, host: &str, port: u16, now: Instant) -> Option<Duration> {
@@ -95,6 +122,11 @@ mod tests {
                 "another port may be another server"
             );
         }
+        let paused = hosts.paused(start + Duration::from_secs(599));
+        assert_eq!(
+            (paused.len(), paused[0].host.as_str(), paused[0].timeouts),
+            (1, "dead.example:443", asked)
+        );
         assert_eq!(
             asked,
             4 + 1 + 4 + 8,

@@ -4,8 +4,10 @@ use std::collections::HashMap;
 use std::io;
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::sync::mpsc::{self, RecvTimeoutError};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+use stt_core::Site;
 
 /// Looks a host up.
 pub trait Lookup: Send + Sync + std::fmt::Debug {
@@ -37,8 +39,9 @@ impl LocalFault {
 }
 
 /// The system's resolver. It cannot be interrupted: a lookup that outlives its time goes on in a thread of its own, and
-/// at most [`SystemLookup::THREADS_MAX`] of them do, of which [`SystemLookup::DOMAIN_THREADS_MAX`] are for the hosts of one
-/// domain: a name server that does not answer takes no more than that from others.
+/// at most [`SystemLookup::THREADS_MAX`] of them do, of which [`SystemLookup::SITE_THREADS_MAX`] are for the hosts of one
+/// domain: a name server that does not answer takes no more than that from others. When the name servers of several have taken
+/// them all, a lookup waits within its time for one to end.
 ///
 /// A lookup that fails as it does when no name server answers is followed by one of a name that does not exist
 /// (`invalid`, RFC 6761), which any resolver that works refuses. When that fails too, the fault is a [`LocalFault`].
@@ -46,7 +49,9 @@ impl LocalFault {
 pub struct SystemLookup(Arc<Shared>);
 
 struct Shared {
-    running: Mutex<HashMap<String, usize>>,
+    running: Mutex<HashMap<Site, usize>>,
+    /// A lookup has ended.
+    ended: Condvar,
     probed: Mutex<Option<(Instant, bool)>>,
     resolve: Box<Resolve>,
 }
@@ -58,7 +63,7 @@ impl SystemLookup {
     pub const THREADS_MAX: usize = 32;
 
     /// Most lookups at a time of the hosts of one domain.
-    pub const DOMAIN_THREADS_MAX: usize = 8;
+    pub const SITE_THREADS_MAX: usize = 8;
 
     const PROBE: &str = "invalid:80";
     const PROBE_WAIT: Duration = Duration::from_secs(5);
@@ -68,6 +73,7 @@ impl SystemLookup {
     fn with(resolve: impl Fn(&str) -> io::Result<Vec<SocketAddr>> + Send + Sync + 'static) -> Self {
         Self(Arc::new(Shared {
             running: Mutex::default(),
+            ended: Condvar::new(),
             probed: Mutex::default(),
             resolve: Box::new(resolve),
         }))
@@ -97,10 +103,10 @@ impl SystemLookup {
         {
             return served;
         }
-        let served = match Slot::take(&self.0, Self::PROBE) {
+        let served = match Slot::take(&self.0, Self::PROBE, Duration::ZERO) {
             // The last probe hangs still.
-            None => false,
-            Some(slot) => match self.resolve(slot, Self::PROBE.to_owned(), Self::PROBE_WAIT) {
+            Err(_) => false,
+            Ok(slot) => match self.resolve(slot, Self::PROBE.to_owned(), Self::PROBE_WAIT) {
                 Ok(_) => true,
                 Err(error) => !is_unserved(&error),
             },
@@ -124,9 +130,10 @@ impl std::fmt::Debug for SystemLookup {
 
 impl Lookup for SystemLookup {
     fn lookup(&self, host: &str, port: u16, timeout: Duration) -> io::Result<Vec<SocketAddr>> {
-        let slot = Slot::take(&self.0, host)
-            .ok_or_else(|| io::Error::other("too many lookups have not ended yet, of this domain or of all"))?;
-        let found = self.resolve(slot, format!("{host}:{port}"), timeout);
+        let began = Instant::now();
+        let slot = Slot::take(&self.0, host, timeout).map_err(io::Error::other)?;
+        let left = timeout.saturating_sub(began.elapsed());
+        let found = self.resolve(slot, format!("{host}:{port}"), left);
         found.map_err(|error| {
             if is_unserved(&error) && !self.is_served() {
                 return LocalFault::error("no name server answers", error);
@@ -145,39 +152,44 @@ fn is_unserved(error: &io::Error) -> bool {
         || text.contains("Try again")
 }
 
-/// The domain whose name servers answer for a host: its last two labels; three where the second is of the kind of
-/// `co.uk`. A guess that serves to share lookups out, and for nothing else.
-fn domain(host: &str) -> String {
-    let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
-    let labels: Vec<&str> = host.rsplit('.').collect();
-    let count = match labels[..] {
-        [top, second, _, ..] if top.len() == 2 && second.len() <= 3 => 3,
-        _ => 2,
-    };
-    let labels = &labels[..count.min(labels.len())];
-    labels.iter().rev().copied().collect::<Vec<_>>().join(".")
-}
-
 /// One of the lookups that may run.
 struct Slot {
     shared: Arc<Shared>,
-    domain: String,
+    site: Site,
+}
+
+/// Why there is none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+enum NoSlot {
+    #[error("too many lookups of this domain have not ended yet")]
+    Site,
+    #[error("too many lookups have not ended yet")]
+    All,
 }
 
 impl Slot {
-    fn take(shared: &Arc<Shared>, host: &str) -> Option<Self> {
-        let domain = domain(host);
-        let mut running = shared.running.lock().unwrap_or_else(PoisonError::into_inner);
+    fn take(shared: &Arc<Shared>, host: &str, wait: Duration) -> Result<Self, NoSlot> {
+        let site = Site::of(host);
         let is_probe = host == SystemLookup::PROBE; // has a place of its own
-        let all: usize = running.values().sum();
-        let most = if is_probe { 1 } else { SystemLookup::DOMAIN_THREADS_MAX };
-        if (all >= SystemLookup::THREADS_MAX && !is_probe) || running.get(&domain).is_some_and(|count| *count >= most) {
-            return None;
+        let most = if is_probe { 1 } else { SystemLookup::SITE_THREADS_MAX };
+        let running = shared.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_full = |running: &mut HashMap<Site, usize>| {
+            !is_probe && running.values().sum::<usize>() >= SystemLookup::THREADS_MAX
+        };
+        let waited = shared.ended.wait_timeout_while(running, wait, is_full);
+        let (mut running, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        if is_full(&mut running) {
+            return Err(NoSlot::All);
         }
-        *running.entry(domain.clone()).or_default() += 1;
-        Some(Self {
+        let count = running.entry(site.clone()).or_default();
+        if *count >= most {
+            return Err(NoSlot::Site);
+        }
+        *count += 1;
+        drop(running);
+        Ok(Self {
             shared: Arc::clone(shared),
-            domain,
+            site,
         })
     }
 }
@@ -185,12 +197,13 @@ impl Slot {
 impl Drop for Slot {
     fn drop(&mut self) {
         let mut running = self.shared.running.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = running.get_mut(&self.domain) {
+        if let Some(count) = running.get_mut(&self.site) {
             *count -= 1;
             if *count == 0 {
-                running.remove(&self.domain);
+                running.remove(&self.site);
             }
         }
+        self.shared.ended.notify_one();
     }
 }
 
@@ -219,7 +232,7 @@ mod tests {
             Ok(vec!["1.1.1.1:80".parse().unwrap()])
         });
         let now = Duration::ZERO;
-        for number in 0..SystemLookup::DOMAIN_THREADS_MAX {
+        for number in 0..SystemLookup::SITE_THREADS_MAX {
             // Whoever has it in hand may have any number of names.
             let timed_out = lookup
                 .lookup(&format!("hang{number}.evil.example"), 80, now)
@@ -234,6 +247,14 @@ mod tests {
         }
         let running: usize = lookup.0.running.lock().unwrap().values().sum();
         assert_eq!(running, SystemLookup::THREADS_MAX);
+        let refused = lookup.lookup("media.example", 80, now).unwrap_err();
+        assert_eq!(refused.to_string(), NoSlot::All.to_string());
+        // Whoever comes while all hang has its turn when one ends.
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| lookup.lookup("media.example", 80, SOON));
+            hold.send(()).unwrap();
+            assert_eq!(waiting.join().unwrap().unwrap().len(), 1);
+        });
         drop(hold);
     }
 
@@ -251,22 +272,6 @@ mod tests {
             });
             let failed = lookup.lookup("a.example", 80, SOON).unwrap_err();
             assert_eq!(is_local(&failed), local, "{of_host}, {of_probe}: {failed}");
-        }
-    }
-
-    #[test]
-    fn hosts_of_one_zone_are_of_one_domain() {
-        for (host, found) in [
-            ("a.b.evil.example", "evil.example"),
-            ("Evil.Example.", "evil.example"),
-            ("a.co.uk", "a.co.uk"),
-            ("b.a.co.uk", "a.co.uk"),
-            ("media.example.de", "example.de"),
-            ("localhost", "localhost"),
-            ("[::1]", "[::1]"),
-            ("", ""),
-        ] {
-            assert_eq!(domain(host), found, "{host}");
         }
     }
 }

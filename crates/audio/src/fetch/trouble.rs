@@ -119,7 +119,7 @@ impl Download<'_> {
     /// This machine cannot keep the bytes.
     pub(super) fn not_kept(&self, error: io::Error) -> Failure {
         let message = format!("no room for what came from {}", self.url());
-        Failure::worker_local(ErrorCode::DownloadFailed, message).because(error)
+        Failure::no_room(ErrorCode::DownloadFailed, message).because(error)
     }
 
     /// Any download would fail here now.
@@ -144,7 +144,7 @@ impl Download<'_> {
     /// It failed by this worker's fault before, and is not tried yet.
     pub(super) fn held(&self, wait: Duration) -> Failure {
         let message = format!("tried again in {} s, from {}", wait.as_secs() + 1, self.url());
-        Failure::worker_local(ErrorCode::DownloadFailed, message)
+        Failure::no_room(ErrorCode::DownloadFailed, message)
     }
 
     fn late(&self) -> Failure {

@@ -6,7 +6,7 @@ use std::process::ExitStatus;
 use stt_core::{ErrorCode, Failure};
 
 /// Signals that a process brings upon itself.
-const OWN: [(i32, &str); 10] = [
+const OWN: [(i32, &str); 9] = [
     (libc::SIGSEGV, "SIGSEGV"),
     (libc::SIGBUS, "SIGBUS"),
     (libc::SIGILL, "SIGILL"),
@@ -14,7 +14,6 @@ const OWN: [(i32, &str); 10] = [
     (libc::SIGABRT, "SIGABRT"),
     (libc::SIGTRAP, "SIGTRAP"),
     (libc::SIGSYS, "SIGSYS"),
-    (libc::SIGXCPU, "SIGXCPU"),
     (libc::SIGXFSZ, "SIGXFSZ"),
     (libc::SIGPIPE, "SIGPIPE"),
 ];
@@ -27,6 +26,10 @@ pub(super) fn failure(status: ExitStatus) -> Failure {
         let exit = status.code().unwrap_or_default();
         return Failure::permanent(code, format!("the decoder ended with exit code {exit}"));
     };
+    if signal == libc::SIGXCPU {
+        let message = "decoding used more of the processor than a job may";
+        return Failure::permanent(ErrorCode::TranscribeTimeout, message);
+    }
     match OWN.iter().find(|(own, _)| *own == signal) {
         Some((_, name)) => Failure::permanent(code, format!("the decoder ended by signal {name}")),
         None if signal == libc::SIGKILL => Failure::transient(code, "the decoder was ended by signal SIGKILL"),

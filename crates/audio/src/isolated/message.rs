@@ -92,7 +92,10 @@ impl Frame {
         // What is not on the list cannot come from decoding alone.
         let code = code.unwrap_or(3);
         // A disk that broke is worth another try; only the worker itself may say that it should wait.
-        let again = matches!(failure.fault, Fault::Transient { .. } | Fault::WorkerLocal);
+        let again = matches!(
+            failure.fault,
+            Fault::Transient { .. } | Fault::WorkerLocal | Fault::NoRoom
+        );
         let cause = failure
             .source
             .as_ref()

@@ -116,16 +116,33 @@ impl Process {
         self.limit(Resource::As, mapped.saturating_add(bytes_max))
     }
 
+    /// What it has used of the processor so far. One thread uses no more than time has passed.
+    fn cpu_used(&self) -> Duration {
+        let ticks = || {
+            let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).ok()?;
+            // The name, in parentheses, is the second field and may hold anything; utime and stime are the 14th and 15th.
+            let (_, fields) = stat.rsplit_once(") ")?;
+            let mut fields = fields.split(' ').skip(11);
+            let mut next = || fields.next()?.parse::<u64>().ok();
+            Some(next()? + next()?)
+        };
+        let second = rustix::param::clock_ticks_per_second();
+        ticks().map_or_else(
+            || self.began.elapsed(),
+            |ticks| Duration::from_millis(ticks.saturating_mul(1_000) / second),
+        )
+    }
+
     /// The process may be stopped by it where whoever should kill it cannot.
     fn limit_cpu(&mut self, more: Duration, jobs_max: u32) -> io::Result<()> {
-        // One thread uses no more of the processor than time has passed.
-        let seconds = (self.began.elapsed().saturating_add(more)).as_secs();
+        // The limit has whole seconds.
+        let seconds = self.cpu_used().saturating_add(more).as_secs() + 1;
         // The soft limit's signal could be caught; the hard one kills. It cannot be raised again, so it is for all jobs.
         let maximum = self.cpu_seconds_max.get_or_insert_with(|| {
             let all = more.saturating_mul(jobs_max).as_secs();
             seconds.saturating_add(all).saturating_add(60)
         });
-        let current = seconds.saturating_add(2).min(*maximum);
+        let current = seconds.min(*maximum);
         let (current, maximum) = (Some(current), Some(*maximum));
         self.set(Resource::Cpu, Rlimit { current, maximum })
     }
@@ -152,13 +169,16 @@ impl Process {
     pub(super) fn decode(
         &mut self,
         media: BorrowedFd<'_>,
-        (duration_max, jobs_max): (Duration, u32),
+        config: &IsolationConfig,
         budget: &Budget<'_>,
         take: &mut dyn FnMut(&[i16]) -> Result<(), Nonsense>,
     ) -> Result<Verdict, End> {
         self.jobs += 1;
         let allowed = budget.remaining();
-        self.limit_cpu(allowed, jobs_max).map_err(End::System)?;
+        let duration_max = config.decode.duration_max;
+        let cpu_max = config.cpu_max.unwrap_or(Duration::MAX);
+        self.limit_cpu(allowed.min(cpu_max), config.jobs_max)
+            .map_err(End::System)?;
         let request = Request { duration_max, allowed };
         self.ask(request, media)?;
         let deadline = budget.deadline();

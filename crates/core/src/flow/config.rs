@@ -14,6 +14,8 @@ pub struct CoordinatorConfig {
     pub concurrency: usize,
     /// Jobs that are downloaded and decoded ahead of the engine, beyond those being transcribed. Default 4.
     pub queue_max: usize,
+    /// Jobs that download from one site at once. Default `None`: all places of the window but one, so that no site has them all.
+    pub site_downloads_max: Option<usize>,
     /// Most records held in memory that are not waiting for a retry time. The working limit adapts below it to a few
     /// seconds of work. Default 512.
     pub intake_records_max: usize,
@@ -63,6 +65,7 @@ impl Default for CoordinatorConfig {
         Self {
             concurrency: 1,
             queue_max: 4,
+            site_downloads_max: None,
             intake_records_max: 512,
             intake_bytes_max: 32 << 20,
             delayed_records_max: 1_000,
@@ -91,5 +94,10 @@ impl CoordinatorConfig {
     #[must_use]
     pub fn window(&self) -> usize {
         self.concurrency.max(1) + self.queue_max
+    }
+
+    /// Jobs that download from one site at once.
+    pub(crate) fn downloads_per_site(&self) -> usize {
+        self.site_downloads_max.unwrap_or(self.window() - 1).max(1)
     }
 }

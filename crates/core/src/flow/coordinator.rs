@@ -204,6 +204,7 @@ impl Coordinator {
             self.publish_later.next_due(),
             self.next_commit_at(),
             self.next_start_at(),
+            self.next_intake_at(),
             self.next_hang_at(),
             self.unsure_until.filter(|_| !self.to_publish.is_empty()),
             self.transaction_not_before
@@ -308,7 +309,7 @@ impl Coordinator {
     fn dequeue(&mut self, job: &Job) {
         match job.state {
             JobState::Delayed { .. } => drop(self.delays.remove(job.id)),
-            JobState::Queued => self.run_queue.remove(job.partition(), job.id),
+            JobState::Queued => self.run_queue.remove(job.partition(), &job.site, job.id),
             JobState::Marking => self.marking.retain(|waiting| *waiting != job.id),
             JobState::Isolated => self.isolation.remove(job.id),
             JobState::Publishing(_) => {

@@ -7,13 +7,15 @@ use stt_schema::{DetailLevel, ErrorCode};
 use super::dedup::JobKey;
 use super::events::JobLabel;
 use super::incoming::{Form, IncomingJob};
-use crate::{Failure, JobId, Outcome, OutcomeKind, OutcomeRecord, Partition, StageTimes, Transcript, WorkStage};
+use crate::{Failure, JobId, Outcome, OutcomeKind, OutcomeRecord, Partition, Site, StageTimes, Transcript, WorkStage};
 
 /// One admitted record.
 #[derive(Debug)]
 pub(crate) struct Job {
     pub id: JobId,
     pub incoming: IncomingJob,
+    /// Where its audio comes from; empty for invalid jobs.
+    pub site: Site,
     /// Registered with the deduplicator under this key.
     pub key: Option<JobKey>,
     pub standing: Standing,

@@ -14,8 +14,11 @@ pub enum Fault {
     },
     /// The same job will fail again.
     Permanent,
-    /// Any job would fail here now (disk full, model gone): not the job's fault, so it costs it no attempt.
+    /// Any job would fail here now (no file descriptors, model gone): not the job's fault, so it costs it no attempt.
     WorkerLocal,
+    /// This worker has no room for this job now (a long download on a full disk), though it may have for others: it costs no
+    /// attempt, and keeps no other job from being started.
+    NoRoom,
     /// This process cannot go on; a restart may help.
     Fatal,
 }
@@ -61,6 +64,16 @@ impl Failure {
         Self {
             code,
             fault: Fault::WorkerLocal,
+            message: message.into(),
+            source: None,
+        }
+    }
+
+    /// This worker has no room for this job now.
+    pub fn no_room(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            fault: Fault::NoRoom,
             message: message.into(),
             source: None,
         }

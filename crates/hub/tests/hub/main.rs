@@ -5,16 +5,15 @@
 mod server;
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use server::{Hub, REPOSITORY, Shop, sha256, weights};
 use stt_hub::{HubConfig, HubError, resolve};
 
 fn config(endpoint: String, cache: &Path) -> HubConfig {
     HubConfig {
-        cache_dir: cache.to_owned(),
         endpoint,
-        token: None,
-        offline: false,
+        ..HubConfig::new(cache.to_owned())
     }
 }
 
@@ -288,14 +287,24 @@ fn a_server_without_ranges_starts_over_but_not_for_ever() {
 fn a_file_that_is_not_what_was_announced_is_deleted() {
     let cache = tempfile::tempdir().unwrap();
     let hub = Hub::open(Shop {
-        forged: Some(vec![7; 300_000]),
+        forged: Some(("model.bin", vec![7; 300_000])),
         ..Shop::default()
     });
     let config = config(hub.endpoint(), cache.path());
     let (_, text) = refused(&config);
     assert!(text.contains("model.bin of org/model arrived damaged"), "{text}");
     assert_cache_has_no_model(&config);
-    hub.change(|shop| shop.forged = None);
+    // Of small files the hub gives git's hash only.
+    let cache = tempfile::tempdir().unwrap();
+    let config = self::config(hub.endpoint(), cache.path());
+    hub.change(|shop| shop.forged = Some(("config.json", b"{\"lang_ids\":[1".to_vec())));
+    let (_, text) = refused(&config);
+    assert!(text.contains("config.json of org/model arrived damaged"), "{text}");
+    hub.change(|shop| (shop.forged, shop.etag) = (None, Some("abc".into())));
+    let (_, text) = refused(&config);
+    assert!(text.contains("its etag is neither a SHA-1 nor a SHA-256"), "{text}");
+    assert_cache_has_no_model(&config);
+    hub.change(|shop| shop.etag = None);
     get(&config).0.unwrap();
 }
 
@@ -342,4 +351,112 @@ fn a_directory_is_taken_as_it_is_and_another_is_refused_by_name() {
     std::fs::write(model.join("model.bin"), "").unwrap();
     assert_eq!(take().unwrap(), model);
     assert_eq!(hub.asked().len(), 0);
+}
+
+#[test]
+fn a_pinned_commit_is_asked_for_once() {
+    let cache = tempfile::tempdir().unwrap();
+    let hub = Hub::open(Shop::default());
+    let mut config = config(hub.endpoint(), cache.path());
+    let commit = Shop::default().commit;
+    config.revision = Some(commit.clone());
+    let directory = get(&config).0.unwrap();
+    assert!(directory.ends_with(&commit));
+    assert!(hub.asked()[0].line.ends_with(&format!("/revision/{commit}")));
+    assert_eq!(get(&config).0.unwrap(), directory);
+    assert_eq!(hub.asked().len(), 0, "a commit never changes");
+    config.offline = true;
+    assert_eq!(get(&config).0.unwrap(), directory);
+    // What main is says nothing about it, and the other way round.
+    config.revision = None;
+    assert_cache_has_no_model(&config);
+}
+
+#[test]
+fn a_revision_is_a_tag_or_refused() {
+    let cache = tempfile::tempdir().unwrap();
+    let hub = Hub::open(Shop::default());
+    let mut config = config(hub.endpoint(), cache.path());
+    config.revision = Some("v1".into());
+    let directory = get(&config).0.unwrap();
+    hub.change(|shop| shop.status = Some(503));
+    assert_eq!(get(&config).0.unwrap(), directory, "by its name in the cache");
+    hub.change(|shop| shop.status = None);
+    hub.asked();
+    for revision in ["../main", "a/b", "", "v1?x=", "-v"] {
+        config.revision = Some(revision.to_owned());
+        let (error, text) = refused(&config);
+        assert!(matches!(error, HubError::BadRevision { .. }), "{text}");
+    }
+    assert_eq!(hub.asked().len(), 0);
+    config.revision = Some("0".repeat(40));
+    let (_, text) = refused(&config);
+    assert!(text.contains("has no model repository"), "{text}");
+}
+
+#[test]
+fn a_known_model_is_the_known_one_unless_its_revision_is_named() {
+    let cache = tempfile::tempdir().unwrap();
+    let repository = "Systran/faster-whisper-base";
+    let hub = Hub::open(Shop {
+        repository,
+        ..Shop::default()
+    });
+    let mut config = config(hub.endpoint(), cache.path());
+    let text = resolve("base", &config, &mut |_| {}).unwrap_err().to_string();
+    assert!(
+        text.contains("config.json") && text.contains("MODEL_REVISION"),
+        "{text}"
+    );
+    config.revision = Some("v1".into());
+    resolve("base", &config, &mut |_| {}).unwrap();
+}
+
+#[test]
+fn a_slow_hub_is_given_up_by_its_pace_and_by_the_time_of_all() {
+    let cache = tempfile::tempdir().unwrap();
+    let hub = Hub::open(Shop {
+        wait: Duration::from_millis(20),
+        ..Shop::default()
+    });
+    let mut config = config(hub.endpoint(), cache.path());
+    config.pace_window = Duration::from_millis(200);
+    config.pace_min = 1_000_000;
+    let (error, text) = refused(&config);
+    assert!(matches!(error, HubError::TooSlow { .. }), "{text}");
+    config.pace_min = 1;
+    config.time_max = Duration::from_millis(900);
+    let (error, text) = refused(&config);
+    assert!(
+        matches!(
+            error,
+            HubError::TimedOut { .. } | HubError::Unreachable { .. } | HubError::Broken { .. }
+        ),
+        "{text}"
+    );
+    assert_cache_has_no_model(&config);
+    hub.change(|shop| shop.wait = Duration::ZERO);
+    get(&config).0.unwrap();
+}
+
+#[test]
+fn another_process_is_waited_for_within_the_time() {
+    let cache = tempfile::tempdir().unwrap();
+    let hub = Hub::open(Shop::default());
+    let mut config = config(hub.endpoint(), cache.path());
+    let root = cache.path().join("models--org--model");
+    std::fs::create_dir_all(&root).unwrap();
+    let held = std::fs::File::create(root.join("stt-hub.lock")).unwrap();
+    rustix::fs::flock(&held, rustix::fs::FlockOperation::LockExclusive).unwrap();
+    config.time_max = Duration::from_millis(500);
+    let (outcome, told) = get(&config);
+    let text = outcome.unwrap_err().to_string();
+    assert!(
+        text.contains("stt-hub.lock") && text.contains("another process"),
+        "{text}"
+    );
+    assert_eq!(told, ["waiting for another process that fetches org/model"]);
+    drop(held);
+    config.time_max = Duration::from_secs(60);
+    get(&config).0.unwrap();
 }

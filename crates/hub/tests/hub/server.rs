@@ -2,10 +2,11 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
-use ring::digest::{SHA256, digest};
+use ring::digest::{SHA1_FOR_LEGACY_USE_ONLY, SHA256, digest};
 
 pub(crate) const REPOSITORY: &str = "org/model";
 
@@ -24,8 +25,14 @@ pub(crate) struct Shop {
     pub(crate) ranges: bool,
     /// Where `model.bin` is redirected to.
     pub(crate) elsewhere: Option<SocketAddr>,
-    /// What `model.bin` really holds, if not what is announced.
-    pub(crate) forged: Option<Vec<u8>>,
+    /// A file, and what it really holds instead of what is announced.
+    pub(crate) forged: Option<(&'static str, Vec<u8>)>,
+    /// The etag of small files, if not the right one.
+    pub(crate) etag: Option<String>,
+    /// What the repository is called.
+    pub(crate) repository: &'static str,
+    /// How long each hundredth of a file takes.
+    pub(crate) wait: Duration,
 }
 
 impl Default for Shop {
@@ -47,6 +54,9 @@ impl Default for Shop {
             ranges: true,
             elsewhere: None,
             forged: None,
+            etag: None,
+            repository: REPOSITORY,
+            wait: Duration::ZERO,
         }
     }
 }
@@ -64,6 +74,13 @@ pub(crate) fn sha256(bytes: &[u8]) -> String {
         .iter()
         .map(|byte| format!("{byte:02x}"))
         .collect()
+}
+
+/// As git names it.
+fn git_sha1(bytes: &[u8]) -> String {
+    let blob = [format!("blob {}\0", bytes.len()).as_bytes(), bytes].concat();
+    let digest = digest(&SHA1_FOR_LEGACY_USE_ONLY, &blob);
+    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// A request: its line, as `GET /path`, and its headers in lower case.
@@ -158,7 +175,14 @@ impl Shop {
     fn answer(&self, asked: &Asked, mut to: TcpStream) -> std::io::Result<()> {
         let mut say = |status: u16, headers: &str, body: &[u8]| {
             write!(to, "HTTP/1.1 {status} Said\r\nConnection: close\r\n{headers}\r\n")?;
-            to.write_all(body)
+            if self.wait.is_zero() {
+                return to.write_all(body);
+            }
+            let (_never, alarm) = mpsc::channel::<()>();
+            body.chunks(body.len().div_ceil(100).max(1)).try_for_each(|part| {
+                let _ = alarm.recv_timeout(self.wait);
+                to.write_all(part)
+            })
         };
         let wrong = "Content-Length: 0\r\n";
         if let Some(status) = self.status {
@@ -176,17 +200,19 @@ impl Shop {
         {
             return say(307, &format!("Location: {to}\r\nContent-Length: 0\r\n"), b"");
         }
-        if path == format!("/api/models/{REPOSITORY}/revision/main") {
+        let repository = self.repository;
+        let listed = path.strip_prefix(&format!("/api/models/{repository}/revision/"));
+        if listed.is_some_and(|revision| ["main", "v1", &self.commit].contains(&revision)) {
             let siblings = self
                 .files
                 .iter()
                 .map(|(name, _)| serde_json::json!({ "rfilename": name }));
             let siblings: Vec<_> = siblings.collect();
-            let body = serde_json::json!({ "id": REPOSITORY, "sha": self.commit, "siblings": siblings }).to_string();
+            let body = serde_json::json!({ "id": repository, "sha": self.commit, "siblings": siblings }).to_string();
             let headers = format!("Content-Type: application/json\r\nContent-Length: {}\r\n", body.len());
             return say(200, &headers, body.as_bytes());
         }
-        let name = path.strip_prefix(&format!("/{REPOSITORY}/resolve/{}/", self.commit));
+        let name = path.strip_prefix(&format!("/{repository}/resolve/{}/", self.commit));
         let file = self.files.iter().find(|(file, _)| Some(*file) == name);
         let Some((name, bytes)) = file else {
             return say(404, wrong, b"");
@@ -200,9 +226,13 @@ impl Shop {
                 return say(302, &headers, b"");
             }
         } else {
-            headers += &format!("ETag: W/\"{}\"\r\n", &sha[..40]);
+            headers += &format!(
+                "ETag: W/\"{}\"\r\n",
+                self.etag.clone().unwrap_or_else(|| git_sha1(bytes))
+            );
         }
-        let bytes = self.forged.as_ref().filter(|_| *name == "model.bin").unwrap_or(bytes);
+        let forged = self.forged.as_ref().filter(|(forged, _)| forged == name);
+        let bytes = forged.map_or(bytes, |(_, bytes)| bytes);
         let range = asked
             .header("range")
             .and_then(|text| text.strip_prefix("bytes=")?.strip_suffix('-')?.parse().ok());

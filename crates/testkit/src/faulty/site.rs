@@ -19,7 +19,16 @@ use super::{Reply, read_head};
 /// When loopback has no port left.
 #[must_use]
 pub fn site(reply: impl Fn(&str) -> Reply + Send + Sync + 'static) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has a port");
+    site_at("127.0.0.1", reply)
+}
+
+/// The same at another address of this machine.
+///
+/// # Panics
+/// When the address is not this machine's, or has no port left.
+#[must_use]
+pub fn site_at(address: &str, reply: impl Fn(&str) -> Reply + Send + Sync + 'static) -> String {
+    let listener = TcpListener::bind((address, 0)).expect("the address is ours and has a port");
     let url = format!("http://{}", listener.local_addr().expect("it listens"));
     let reply = Arc::new(reply);
     std::thread::spawn(move || {

@@ -247,7 +247,7 @@ impl Sink for MemoryTransactionSink {
 /// The first outcome was the cause, unless the failure is of all.
 fn failure_of(place: usize, failure: &Failure) -> Failure {
     match (place, failure.fault) {
-        (0, Fault::Permanent | Fault::WorkerLocal) | (_, Fault::Fatal) => Failure {
+        (0, Fault::Permanent | Fault::WorkerLocal | Fault::NoRoom) | (_, Fault::Fatal) => Failure {
             source: None,
             message: failure.message.clone(),
             ..*failure

@@ -8,7 +8,7 @@ use crate::flow::events::{FlowEvent, IgnoredReason};
 use crate::flow::incoming::IncomingJob;
 use crate::flow::job::{Job, JobState, Publication, Standing, Verdict};
 use crate::flow::partition::Admission;
-use crate::{Delivery, JobId, Partition};
+use crate::{Delivery, JobId, Partition, Site};
 
 impl Coordinator {
     pub(super) fn admit(&mut self, delivery: Delivery) {
@@ -78,9 +78,11 @@ impl Coordinator {
         let crashes = incoming.crashes();
         let delay = incoming.delay(self.wall, &self.config.limits);
         self.busy_bytes += incoming.delivery().size();
+        let site = Site::of(incoming.job().map_or("", |job| job.audio_url.host()));
         let job = Job {
             id,
             incoming,
+            site,
             key: None,
             standing: Standing::Owned,
             state: JobState::Queued,
@@ -161,8 +163,8 @@ impl Coordinator {
         }
         let job = self.jobs.get_mut(&id).expect("it is there, as above");
         job.enter(JobState::Queued, self.now);
-        let partition = job.partition().clone();
-        self.run_queue.push(&partition, id);
+        let job = &self.jobs[&id];
+        self.run_queue.push(job.partition(), &job.site, id);
     }
 
     /// Passes a record without an outcome of its own.
@@ -211,8 +213,8 @@ impl Coordinator {
         self.busy_bytes += size;
         if job.key.is_some() {
             // Held by a fault of this worker: registered with the deduplicator already.
-            let partition = job.partition().clone();
-            self.run_queue.push(&partition, id);
+            let job = &self.jobs[&id];
+            self.run_queue.push(job.partition(), &job.site, id);
         } else {
             self.enqueue(id);
         }

@@ -14,6 +14,9 @@ use crate::flow::events::Output;
 pub(super) struct Intake {
     limit: usize,
     paused_since: Option<Instant>,
+    /// Whether records that wait for their site to have room do not count against the limit: so from when a pause lasts for
+    /// longer than [`SHORT`] because of them, until they are few.
+    passes_sites: bool,
 }
 
 const SHORT: Duration = Duration::from_secs(1);
@@ -33,6 +36,7 @@ impl Intake {
         Self {
             limit: least(config),
             paused_since: None,
+            passes_sites: false,
         }
     }
 
@@ -49,15 +53,22 @@ fn least(config: &CoordinatorConfig) -> usize {
 impl Coordinator {
     /// Pauses delivery when enough is in memory, and resumes it.
     pub(super) fn balance_intake(&mut self) {
-        let busy = self.busy();
-        let bytes_max = self.config.intake_bytes_max;
+        let (busy, all) = (self.busy(), self.all_busy());
+        let (records_max, bytes_max) = (self.records_max(), self.config.intake_bytes_max);
+        let has_room = self.busy_bytes <= bytes_max / 2 && all <= records_max - records_max / 4;
+        self.intake.passes_sites &= all > self.intake.limit / 2;
         match self.intake.paused_since {
-            None if busy >= self.intake.limit || self.busy_bytes > bytes_max => {
+            None if busy >= self.intake.limit || all >= records_max || self.busy_bytes > bytes_max => {
                 self.intake.paused_since = Some(self.now);
             }
-            Some(since) if busy <= self.intake.limit / 2 && self.busy_bytes <= bytes_max / 2 => {
+            Some(since) if busy <= self.intake.limit / 2 && has_room => {
                 self.intake.paused_since = None;
                 self.adapt(self.now.saturating_duration_since(since));
+            }
+            // The records behind those of a slow site may be of others.
+            Some(since) if self.now >= since + SHORT && self.unheld() <= self.intake.limit / 2 && has_room => {
+                self.intake.paused_since = None;
+                self.intake.passes_sites = true;
             }
             _ => {}
         }
@@ -88,27 +99,52 @@ impl Coordinator {
         }
     }
 
-    /// How many records count against the intake's limit. Not those of lost partitions: they may wait for their redelivery, which
-    /// a pause would hold up.
+    /// How many records count against the intake's limit.
     fn busy(&self) -> usize {
+        if self.intake.passes_sites {
+            self.unheld()
+        } else {
+            self.all_busy()
+        }
+    }
+
+    /// Records in memory but those that wait for their site to have room.
+    fn unheld(&self) -> usize {
+        let load = self.site_load();
+        let queued = self.run_queue.held_back(|site| load.has_room(site));
+        self.all_busy() - queued - load.held_back()
+    }
+
+    /// Records in memory. Not those of lost partitions: they may wait for their redelivery, which a pause would hold up.
+    fn all_busy(&self) -> usize {
         self.jobs.len() - self.delays.len() - self.kept.len()
+    }
+
+    fn records_max(&self) -> usize {
+        self.config.intake_records_max.max(least(&self.config))
+    }
+
+    /// When it is time to look whether intake goes on past a slow site.
+    pub(super) fn next_intake_at(&self) -> Option<Instant> {
+        let since = self.intake.paused_since.filter(|_| !self.intake.passes_sites)?;
+        Some(since + SHORT).filter(|at| *at > self.now)
     }
 
     /// How many records more are wanted before intake pauses.
     #[must_use]
     pub fn intake_room(&self) -> usize {
-        let busy = self.busy();
-        self.intake.limit.saturating_sub(busy)
+        let within_limit = self.intake.limit.saturating_sub(self.busy());
+        within_limit.min(self.records_max().saturating_sub(self.all_busy()))
     }
 
     fn adapt(&mut self, took: Duration) {
+        let (least, records_max) = (least(&self.config), self.records_max());
         let limit = &mut self.intake.limit;
         if took < SHORT {
             *limit *= 2;
         } else if took > LONG {
             *limit /= 2;
         }
-        let least = least(&self.config);
-        *limit = (*limit).clamp(least, self.config.intake_records_max.max(least));
+        *limit = (*limit).clamp(least, records_max);
     }
 }

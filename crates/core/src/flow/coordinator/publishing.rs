@@ -160,7 +160,7 @@ impl Coordinator {
             }
             Fault::Transient { .. } if is_lost => {}
             Fault::Transient { .. } => self.to_publish.push_back(id),
-            Fault::WorkerLocal | Fault::Permanent => {
+            Fault::WorkerLocal | Fault::NoRoom | Fault::Permanent => {
                 publication.refusals += 1;
                 let (count, wait) = (publication.refusals, Self::hold_wait(publication.refusals));
                 publication.not_before = Some(self.now + wait);

@@ -1,12 +1,12 @@
 //! Which job starts next, what its end means, and faults that stop starts.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use super::Coordinator;
 use crate::flow::events::{Exit, FailureLabel, FlowEvent, JobLabel, Output};
 use crate::flow::job::{Job, JobState, Standing, Verdict};
-use crate::{ErrorCode, Failure, Fault, JobId, Partition, StageTimes, Transcript, WorkItem, WorkStage};
+use crate::{ErrorCode, Failure, Fault, JobId, Partition, Site, StageTimes, Transcript, WorkItem, WorkStage};
 
 /// Start markers are written ahead for this many windows of jobs, so that a worker that becomes free never waits for a
 /// commit. More would make suspects of more jobs when the process is killed.
@@ -63,7 +63,7 @@ impl Isolation {
     }
 }
 
-/// Stops new starts while a fault of this worker (disk full, no file descriptors) would fail any job. After a wait, one job
+/// Stops new starts while a fault of this worker (no name server, no file descriptors) would fail any job. After a wait, one job
 /// is tried; whatever it ends with, unless with such a fault again, starts are allowed again.
 #[derive(Debug, Default)]
 pub(super) struct Breaker {
@@ -141,7 +141,60 @@ impl Breaker {
     }
 }
 
+/// What each site has: jobs that download, and jobs that are about to.
+#[derive(Debug)]
+pub(super) struct SiteLoad {
+    by_site: HashMap<Site, (usize, usize)>,
+    downloads_max: usize,
+}
+
+impl SiteLoad {
+    fn downloads(&self, site: &Site) -> usize {
+        self.by_site.get(site).map_or(0, |(downloads, _)| *downloads)
+    }
+
+    /// Whether one more of its jobs may be marked as started.
+    pub(super) fn has_room(&self, site: &Site) -> bool {
+        let known = self.by_site.get(site);
+        known.is_none_or(|(downloads, marked)| downloads + marked < MARKED_WINDOWS * self.downloads_max)
+    }
+
+    /// How many jobs that are marked as started wait for their site to have room.
+    pub(super) fn held_back(&self) -> usize {
+        let full = self
+            .by_site
+            .values()
+            .filter(|(downloads, _)| *downloads >= self.downloads_max);
+        full.map(|(_, marked)| marked).sum()
+    }
+
+    fn mark(&mut self, site: &Site) {
+        self.by_site.entry(site.clone()).or_default().1 += 1;
+    }
+
+    fn start(&mut self, site: &Site) {
+        self.by_site.entry(site.clone()).or_default().0 += 1;
+    }
+}
+
 impl Coordinator {
+    /// Counts what each site has.
+    pub(super) fn site_load(&self) -> SiteLoad {
+        let mut load = SiteLoad {
+            by_site: HashMap::new(),
+            downloads_max: self.config.downloads_per_site(),
+        };
+        let downloads = |job: &&Job| match job.state {
+            JobState::Running { stage, .. } => matches!(stage, WorkStage::Starting | WorkStage::Download),
+            _ => false,
+        };
+        let running = self.running.iter().filter_map(|id| self.jobs.get(id));
+        running.filter(downloads).for_each(|job| load.start(&job.site));
+        let marking = self.marking.iter().filter_map(|id| self.jobs.get(id));
+        marking.for_each(|job| load.mark(&job.site));
+        load
+    }
+
     /// Starts the jobs that may start now.
     pub(super) fn start_jobs(&mut self) {
         if self.stopping.is_some() {
@@ -154,12 +207,16 @@ impl Coordinator {
         if !self.isolation.is_shared() {
             return;
         }
+        let downloads_max = self.config.downloads_per_site();
+        let mut load = self.site_load();
         let mut place = 0;
         while self.running.len() < self.config.window() && self.breaker.allows(self.now) {
             let Some(id) = self.marking.get(place).copied() else {
                 return;
             };
-            if self.may_start(id) {
+            let site = self.jobs[&id].site.clone();
+            if load.downloads(&site) < downloads_max && self.may_start(id) {
+                load.start(&site);
                 self.marking.remove(place);
                 self.start(id);
             } else {
@@ -171,10 +228,13 @@ impl Coordinator {
     /// Moves jobs from the run queue to those whose start marker goes into the next commit.
     fn fill_marking(&mut self) {
         let mut without_room: Vec<JobId> = vec![];
+        let mut load = self.site_load();
         while self.running.len() + self.marking.len() < MARKED_WINDOWS * self.config.window()
             && without_room.len() <= self.partitions.len()
         {
-            let Some(id) = self.run_queue.pop() else { break };
+            let Some(id) = self.run_queue.pop(|site| load.has_room(site)) else {
+                break;
+            };
             let Some(job) = self.jobs.get_mut(&id) else { continue };
             if runs_alone(job) {
                 job.enter(JobState::Isolated, self.now);
@@ -183,13 +243,14 @@ impl Coordinator {
                 without_room.push(id);
             } else if let Some(job) = self.jobs.get_mut(&id) {
                 job.enter(JobState::Marking, self.now);
+                load.mark(&job.site);
                 self.marking.push_back(id);
                 self.mark_started(id);
             }
         }
         for id in without_room.into_iter().rev() {
-            let partition = self.jobs[&id].partition().clone();
-            self.run_queue.push_front(&partition, id);
+            let job = &self.jobs[&id];
+            self.run_queue.push_front(job.partition(), &job.site, id);
         }
     }
 
@@ -306,8 +367,7 @@ impl Coordinator {
             self.unmark_started(id);
             if let Some(job) = self.jobs.get_mut(&id) {
                 job.enter(JobState::Queued, self.now);
-                let partition = job.partition().clone();
-                self.run_queue.push_front(&partition, id);
+                self.run_queue.push_front(&job.partition().clone(), &job.site, id);
             }
         }
         self.commit_soon();
@@ -389,6 +449,12 @@ impl Coordinator {
                 return self.abandon(id);
             }
             Err(Failure {
+                fault: Fault::NoRoom, ..
+            }) => {
+                self.breaker.forget(id);
+                None
+            }
+            Err(Failure {
                 fault: Fault::WorkerLocal,
                 code,
                 ..
@@ -404,7 +470,7 @@ impl Coordinator {
         let verdict = match result {
             Ok(transcript) => Verdict::Completed(transcript),
             Err(failure) => match failure.fault {
-                Fault::WorkerLocal => return self.hold(id, &failure),
+                Fault::WorkerLocal | Fault::NoRoom => return self.hold(id, &failure),
                 Fault::Fatal => {
                     self.abandon(id);
                     return self.fail_process(failure);
@@ -522,11 +588,12 @@ impl Coordinator {
         }
         let has_room = self.running.len() < self.config.window();
         let marking = self.marking.iter().filter_map(|id| self.jobs.get(id));
-        let oldest = marking
+        let next = marking
             .filter(|job| job.incoming.crashes() == 0)
-            .map(|job| job.since)
+            .map(|job| job.since + self.config.marker_wait)
+            .filter(|at| *at > self.now) // the others wait for their site, or for an input
             .min();
-        let marker = oldest.filter(|_| has_room).map(|since| since + self.config.marker_wait);
+        let marker = next.filter(|_| has_room);
         let breaker = self.breaker.open.as_ref().filter(|open| open.probe.is_none());
         let breaker = breaker.map(|open| open.until).filter(|until| *until > self.now);
         let isolation = self
@@ -538,10 +605,7 @@ impl Coordinator {
             Turn::Ending { until } => Some(until),
             _ => None,
         };
-        [marker.filter(|at| *at > self.now), breaker, isolation, alone]
-            .into_iter()
-            .flatten()
-            .min()
+        [marker, breaker, isolation, alone].into_iter().flatten().min()
     }
 }
 

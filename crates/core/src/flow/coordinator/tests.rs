@@ -33,6 +33,14 @@ fn job(number: u32) -> Vec<u8> {
     JOB.replace("0d7f2a6a1b01", &format!("{number:012x}")).into_bytes()
 }
 
+/// Of another host.
+fn job_at(number: u32, host: &str) -> Vec<u8> {
+    let text = String::from_utf8(job(number)).unwrap();
+    let (before, rest) = text.split_once("https://").unwrap();
+    let (_, path) = rest.split_once('/').unwrap();
+    format!("{before}https://{host}/{path}").into_bytes()
+}
+
 fn delivery(id: i32, offset: i64, payload: Vec<u8>) -> Delivery {
     Delivery {
         partition: partition(id),
@@ -385,4 +393,100 @@ fn a_stop_takes_start_markers_back() {
         panic!("{:?}", bench.exit)
     };
     assert_eq!((report.abandoned, report.committed), (1, true));
+}
+
+/// The jobs started by now, in their order.
+fn started(bench: &Bench) -> Vec<u64> {
+    bench.started.iter().map(|work| work.job.0).collect()
+}
+
+#[test]
+fn a_slow_site_leaves_a_place_to_others() {
+    let mut bench = Bench::owning();
+    for offset in 0..100 {
+        let host = format!("{offset}.slow.example");
+        bench.source(SourceEvent::Delivered(delivery(
+            0,
+            offset,
+            job_at(offset as u32, &host),
+        )));
+    }
+    bench.answer_commits(true);
+    assert_eq!(
+        bench.paused.len(),
+        1,
+        "the first records of a site that is quick would be gone within a second"
+    );
+    assert!(bench.coordinator.next_wakeup() <= Some(bench.now + Duration::from_secs(1)));
+    bench.wait(Duration::from_secs(1));
+    assert_eq!(bench.paused, [], "others may come behind what waits for its site");
+    assert!(bench.coordinator.intake_room() > 0);
+    bench.source(SourceEvent::Delivered(delivery(0, 100, job_at(100, "media.example"))));
+    bench.answer_commits(true);
+    assert_eq!(started(&bench), [1, 2, 3, 4, 101], "a window of five");
+    let (job, stage) = (JobId(1), WorkStage::Downloaded);
+    bench.finish(101, Ok(Transcript::default()));
+    bench.answer_commits(true);
+    assert_eq!(started(&bench).len(), 5, "the slow site has its share");
+    bench.input(Input::Worker(WorkerEvent::Stage { job, stage }));
+    bench.answer_commits(true);
+    assert_eq!(
+        started(&bench)[5..],
+        [5],
+        "the download is over, the place in the window was free"
+    );
+}
+
+#[test]
+fn what_waits_for_its_site_has_a_limit() {
+    let mut bench = Bench::new(CoordinatorConfig {
+        intake_records_max: 50,
+        site_downloads_max: Some(1),
+        ..CoordinatorConfig::default()
+    });
+    bench.assign(None);
+    for offset in 0..50 {
+        bench.wait(Duration::from_secs(1));
+        assert_eq!(bench.paused, [], "{offset}");
+        bench.source(SourceEvent::Delivered(delivery(0, offset, job(offset as u32))));
+    }
+    assert_eq!((bench.paused.len(), bench.coordinator.intake_room()), (1, 0));
+    bench.wait(Duration::from_secs(1));
+    assert_eq!(bench.paused.len(), 1);
+    assert_eq!(bench.started.len(), 1);
+}
+
+#[test]
+fn a_job_without_room_waits_and_keeps_no_other_from_its_start() {
+    let mut bench = Bench::new(CoordinatorConfig {
+        queue_max: 0,
+        ..CoordinatorConfig::default()
+    });
+    bench.assign(None);
+    bench.run(0..3);
+    bench.finish(1, Err(Failure::no_room(ErrorCode::DownloadFailed, "disk full")));
+    bench.answer_commits(true);
+    assert_eq!(started(&bench), [1, 2]);
+    bench.finish(
+        2,
+        Err(Failure::worker_local(ErrorCode::DownloadFailed, "no descriptors")),
+    );
+    bench.answer_commits(true);
+    assert_eq!(started(&bench), [1, 2], "that would be any job's");
+    bench.wait(Duration::from_secs(1));
+    bench.answer_commits(true);
+    assert_eq!(
+        started(&bench).len(),
+        3,
+        "it is looked once whether the fault has passed"
+    );
+    bench.finish(
+        *started(&bench).last().unwrap(),
+        Err(Failure::no_room(ErrorCode::DownloadFailed, "disk full")),
+    );
+    assert_eq!(
+        bench.coordinator.status(bench.now).breaker,
+        Some(ErrorCode::DownloadFailed),
+        "which it did not tell"
+    );
 }
