@@ -74,6 +74,10 @@ test-real: rust real-models ## The engine on real models and real speech, agains
 	export REAL_MODELS="$(abspath $(REAL_MODELS))" OMP_WAIT_POLICY=PASSIVE
 	$(CARGO) test $(FLAGS) --workspace --lib -- --ignored test_suppressed_tokens test_split_on_unicode
 	$(CARGO) test $(FLAGS) --workspace --test real -- --nocapture --test-threads 1
+	# int8 once more with the instructions that the worker takes for it, where the processor has them.
+	if grep -qw avx512_bf16 /proc/cpuinfo; then
+	  CT2_FORCE_CPU_ISA=AVX512 $(CARGO) test $(FLAGS) --workspace --test real -- --nocapture --test-threads 1 int8 cost
+	fi
 
 chaos: rust java ## Workers on a real Kafka while they and it die: JOBS (1000) KILLS (30) SEED (any) GUARANTEE (at-least-once)
 	$(CARGO) build $(FLAGS) --workspace --bin stt-chaos

@@ -10,8 +10,8 @@ mod error;
 mod health;
 mod hosts;
 mod http;
-mod idle;
 mod logger;
+mod native;
 mod plan;
 mod run;
 mod signals;
@@ -20,6 +20,7 @@ mod tmp_dir;
 
 use std::fmt::Display;
 use std::io::Write as _;
+use std::path::Path;
 use std::process::ExitCode;
 
 use args::Command;
@@ -56,9 +57,11 @@ fn main() -> ExitCode {
         },
         Command::Run(options) => match Plan::read(&environment) {
             Ok(plan) => {
-                if let Some(error) = idle::threads_sleep(&environment) {
+                let missing = native::missing(&plan.engine(Path::new("")).native_environment(), &environment);
+                if !missing.is_empty() {
+                    let error = native::restart_with(&missing);
                     return refuse(format_args!(
-                        "stt-worker: cannot begin anew with OMP_WAIT_POLICY=PASSIVE: {error}; set it before the start"
+                        "stt-worker: cannot begin anew with {missing:?} in the environment: {error}; set them before the start"
                     ));
                 }
                 logger::start(&plan.settings.log_filter);

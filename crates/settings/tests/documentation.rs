@@ -21,7 +21,10 @@ fn links_lead_to_pages_that_say_something() {
     for page in pages.chain([root.join("README.md")]) {
         let text = std::fs::read_to_string(&page).expect("UTF-8");
         assert!(text.len() > 100, "{} says nothing", page.display());
-        let targets = text.split("](").skip(1).filter_map(|rest| rest.split([')', '#']).next());
+        let targets = text
+            .split("](")
+            .skip(1)
+            .filter_map(|rest| rest.split([')', '#']).next());
         for target in targets.filter(|target| !target.is_empty() && !target.contains("://")) {
             let path = page.parent().expect("a directory").join(target);
             let found = std::fs::metadata(&path);

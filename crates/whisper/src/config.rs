@@ -113,6 +113,21 @@ impl Config {
         }
     }
 
+    /// Environment variables that a process should have from its start on, as native libraries read them once:
+    ///
+    /// * `OMP_WAIT_POLICY=PASSIVE`: by default idle threads spin, which takes twice the processor time, and on cores that others use
+    ///   several times the wall time (docs/benchmarks.md).
+    /// * `CT2_FORCE_CPU_ISA=AVX512` for `int8` on processors that have the loops of docs/decisions/007-kernels.md. CTranslate2 stops at
+    ///   AVX2 unless it is told.
+    #[must_use]
+    pub fn native_environment(&self) -> Vec<(&'static str, &'static str)> {
+        let mut variables = vec![("OMP_WAIT_POLICY", "PASSIVE")];
+        if self.device == Device::Cpu && self.compute_type() == "int8" && has_avx512_bf16() {
+            variables.push(("CT2_FORCE_CPU_ISA", "AVX512"));
+        }
+        variables
+    }
+
     pub(crate) fn limits(&self) -> Limits {
         Limits {
             replicas: self.replicas(),
@@ -127,5 +142,37 @@ impl Config {
             },
             batch_wait: self.batch_wait,
         }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+fn has_avx512_bf16() -> bool {
+    std::arch::is_x86_feature_detected!("avx512bf16") && std::arch::is_x86_feature_detected!("avx512vnni")
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn has_avx512_bf16() -> bool {
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_int8_on_the_processor_takes_other_instructions() {
+        let of = |device, compute_type: Option<&str>| {
+            let config = Config {
+                device,
+                compute_type: compute_type.map(str::to_owned),
+                ..Config::new("model")
+            };
+            config.native_environment().len() - 1
+        };
+        assert_eq!(of(Device::Cpu, None), usize::from(has_avx512_bf16()));
+        for compute_type in ["float32", "int8_float32", "default"] {
+            assert_eq!(of(Device::Cpu, Some(compute_type)), 0, "{compute_type}");
+        }
+        assert_eq!(of(Device::Cuda, Some("int8")), 0);
     }
 }
