@@ -27,8 +27,10 @@ pub(crate) fn make(number: usize, kind: Kind, earlier: &[JobSpec]) -> JobSpec {
         key: key.to_owned(),
         value: Some(value),
     };
+    // Few enough that a site has more jobs than places.
+    let site = number * number % 3;
     let job = format!(
-        r#"{{"jobId":"{id}","taskId":"{id}","audioUrl":"https://audio.example/{number}","createdAt":"2026-01-02T03:04:05Z","correlationId":"c{number}"}}"#
+        r#"{{"jobId":"{id}","taskId":"{id}","audioUrl":"https://audio{site}.example/{number}","createdAt":"2026-01-02T03:04:05Z","correlationId":"c{number}"}}"#
     );
     let mut spec = JobSpec {
         kind,

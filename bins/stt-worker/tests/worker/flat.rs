@@ -6,13 +6,14 @@ use std::ops::Range;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
+use serde_json::Value;
 use stt_core::{Clock as _, SystemClock};
 use stt_kafka::{Connection, EmbeddedBroker, committed_offsets};
 
 use crate::hostile::{Strangers, TOKEN, hostile};
 use crate::outcomes::Outcomes;
 use crate::place::Place;
-use crate::support::Worker;
+use crate::support::{Worker, get};
 
 /// What a process holds.
 #[derive(Debug)]
@@ -46,17 +47,62 @@ const PRODUCERS: usize = 16;
 /// Good jobs that come first, one after another.
 const ALONE: u32 = 10;
 
-/// Good jobs that come next, all at once.
-const BESIDE_EACH_OTHER: u32 = 60;
+/// Good jobs that are done next, to see how many a second there are without others.
+const WITHOUT_OTHERS: u32 = 200;
 
-fn is_good(number: u32) -> bool {
-    number % 40 == 21
+/// Jobs without an outcome at any time: the hostile ones, and the good ones of another host.
+const HOSTILE_AT_ONCE: usize = 200;
+const GOOD_AT_ONCE: usize = 40;
+
+const HOSTILE: u32 = 12_000;
+
+/// Of these, beside how many the good ones are counted; they cost more time than all others together.
+const COUNTED: Range<u32> = 2_000..2_800;
+
+/// How many records these hostile jobs make, with all their tries.
+fn records(numbers: Range<u32>) -> i64 {
+    numbers.map(|number| i64::from(hostile(number).tries)).sum()
 }
 
-/// How many records these jobs make, with all their tries.
-fn records(numbers: Range<u32>) -> i64 {
-    let tries = numbers.map(|number| if is_good(number) { 1 } else { hostile(number).tries });
-    tries.map(i64::from).sum()
+/// What is sent, as long as there is room for it among what has no outcome.
+struct Flood<'a> {
+    outcomes: Outcomes,
+    strangers: &'a Strangers,
+    hostile: u32,
+    good: u32,
+    good_at_once: usize,
+}
+
+impl Flood<'_> {
+    /// Sends what there is room for, up to so many of each; then takes what has come. Each producer waits for its record, so
+    /// there are some of them.
+    fn step(&mut self, hostile_end: u32, good_end: u32) {
+        let room = |most: usize, sent: u32, ended: usize| (most + ended).saturating_sub(sent as usize) as u32;
+        let hostile = room(HOSTILE_AT_ONCE, self.hostile, self.outcomes.codes.len());
+        let good = room(self.good_at_once, self.good, self.outcomes.texts.len());
+        let hostile = self.hostile..(self.hostile + hostile).min(hostile_end).max(self.hostile);
+        let good = self.good..(self.good + good).min(good_end).max(self.good);
+        (self.hostile, self.good) = (hostile.end, good.end);
+        let (outcomes, strangers) = (&self.outcomes, self.strangers);
+        std::thread::scope(|scope| {
+            for first in 0..PRODUCERS {
+                let (hostile, good) = (hostile.clone(), good.clone());
+                scope.spawn(move || {
+                    for number in hostile.skip(first).step_by(PRODUCERS) {
+                        outcomes.produce_with(number, &strangers.bad(number), &Strangers::headers(number));
+                    }
+                    for number in good.skip(first).step_by(PRODUCERS) {
+                        outcomes.produce(HOSTILE + number, &strangers.good(number));
+                    }
+                });
+            }
+        });
+        self.outcomes.read();
+    }
+
+    fn is_over(&self) -> bool {
+        self.outcomes.ended() == (self.hostile + self.good) as usize
+    }
 }
 
 fn until_passed(connection: &Connection, count: i64) {
@@ -107,59 +153,57 @@ fn ten_thousand_hostile_jobs_leave_nothing_and_the_good_ones_among_them_are_done
     ];
     let mut worker = place.worker_at(broker.bootstrap_servers(), &variables);
     let strangers = Strangers::start();
-    let mut outcomes = Outcomes::at(broker.bootstrap_servers());
-    let produce = |outcomes: &Outcomes, number: u32| {
-        if is_good(number) {
-            outcomes.produce(number, &strangers.good(number));
-        } else {
-            outcomes.produce_with(number, &strangers.bad(number), &Strangers::headers(number));
+    let mut flood = Flood {
+        outcomes: Outcomes::at(broker.bootstrap_servers()),
+        strangers: &strangers,
+        hostile: 0,
+        good: 0,
+        good_at_once: GOOD_AT_ONCE,
+    };
+    let until = |flood: &mut Flood<'_>, hostile_end: u32, good_end: u32| {
+        let began = Instant::now();
+        loop {
+            flood.step(hostile_end, good_end);
+            if flood.hostile == hostile_end && (good_end == u32::MAX || flood.good == good_end && flood.is_over()) {
+                return began.elapsed();
+            }
+            let ended = flood.outcomes.ended();
+            assert!(began.elapsed() < PATIENCE, "only {ended} jobs have an outcome");
         }
     };
-    // Each producer waits for its record, so there are some of them.
-    let produce_all = |outcomes: &Outcomes, numbers: Range<u32>| {
-        std::thread::scope(|scope| {
-            for first in 0..PRODUCERS {
-                let own = numbers.clone().skip(first).step_by(PRODUCERS);
-                scope.spawn(|| own.for_each(|number| produce(outcomes, number)));
-            }
-        });
-    };
+    let passed = |flood: &Flood<'_>| i64::from(flood.good) + records(0..flood.hostile);
 
     for number in 0..ALONE {
-        outcomes.produce(number, &strangers.good(number));
-        outcomes.until(number as usize + 1, PATIENCE);
+        until(&mut flood, 0, number + 1);
     }
-    let began = Instant::now();
-    for number in 12_000..12_000 + BESIDE_EACH_OTHER {
-        outcomes.produce(number, &strangers.good(number));
-    }
-    outcomes.until((ALONE + BESIDE_EACH_OTHER) as usize, PATIENCE);
-    let rate_alone = f64::from(BESIDE_EACH_OTHER) / began.elapsed().as_secs_f64();
-    let text = outcomes.texts[0].1.clone();
+    let text = flood.outcomes.texts[0].1.clone();
     worker.hear();
     let (alone, said_alone) = (seconds(&worker.said), worker.said.len());
+    let took = until(&mut flood, 0, ALONE + WITHOUT_OTHERS);
+    let rate_alone = f64::from(WITHOUT_OTHERS) / took.as_secs_f64();
+
     // The first part warms the caches up: of jobs, of connections, of the allocator.
-    produce_all(&outcomes, ALONE..2_000);
-    outcomes.until((2_000 + BESIDE_EACH_OTHER) as usize, PATIENCE);
-    let good_first = i64::from(ALONE + BESIDE_EACH_OTHER);
-    until_passed(&connection, good_first + records(ALONE..2_000));
+    until(&mut flood, COUNTED.start, ALONE + WITHOUT_OTHERS);
+    until_passed(&connection, passed(&flood));
     let before = Holds::of(&worker);
-    let (began, done_before) = (Instant::now(), outcomes.texts.len());
-    produce_all(&outcomes, 2_000..12_000);
-    let all_good = (ALONE + BESIDE_EACH_OTHER) as usize + (ALONE..12_000).filter(|number| is_good(*number)).count();
-    outcomes.until_completed(all_good, PATIENCE);
-    let rate_beside = (all_good - done_before) as f64 / began.elapsed().as_secs_f64();
-    outcomes.until((12_000 + BESIDE_EACH_OTHER) as usize, PATIENCE);
-    until_passed(&connection, good_first + records(ALONE..12_000));
+    let done_before = flood.outcomes.texts.len();
+    let took = until(&mut flood, COUNTED.end, u32::MAX);
+    let rate_beside = (flood.outcomes.texts.len() - done_before) as f64 / took.as_secs_f64();
+    flood.good_at_once = 1;
+    until(&mut flood, HOSTILE, u32::MAX);
+    let good = flood.good;
+    until(&mut flood, HOSTILE, good);
+    until_passed(&connection, passed(&flood));
     let after = Holds::of(&worker);
 
+    let outcomes = &flood.outcomes;
     for (number, found) in &outcomes.texts {
         assert_eq!(found, &text, "job {number}");
     }
     for (number, code) in &outcomes.codes {
         assert_eq!(code, hostile(*number).code, "job {number}");
     }
-    assert_eq!(outcomes.texts.len(), all_good);
+    assert_eq!(outcomes.texts.len(), good as usize);
     assert!(!outcomes.messages.contains(TOKEN), "a dead letter shows a path");
     let story = format!("{before:?} -> {after:?}");
     assert_eq!(after.threads, before.threads, "{story}");
@@ -172,7 +216,7 @@ fn ten_thousand_hostile_jobs_leave_nothing_and_the_good_ones_among_them_are_done
     assert!(!worker.said.contains(TOKEN), "the log shows a path");
     println!(
         "{story}; a good job alone {alone:.3} s, beside the others {beside:.3} s; \
-         {rate_alone:.2} good jobs a second alone, {rate_beside:.2} among the others"
+         {rate_alone:.2} good jobs a second alone, {rate_beside:.2} of {good} among the others"
     );
     // Two hosts share the worker, so the share of each is half.
     assert!(rate_beside >= rate_alone / 4.0, "less than half of their share");
@@ -263,6 +307,37 @@ fn a_full_tmp_dir_keeps_no_short_download_back() {
         took < Duration::from_secs(30),
         "{took:?}: the long downloads stopped the others"
     );
+    worker.signal(Signal::TERM);
+    assert_eq!(worker.end().code(), Some(0), "{}", worker.said);
+}
+
+#[test]
+fn a_host_that_times_out_is_shown_without_its_urls() {
+    let place = Place::new();
+    let mut worker = place.worker(&[("AUDIO_DOWNLOAD_TIMEOUT", "0.3")]);
+    let address = worker.says("embedded broker: ");
+    let ports = worker.says("metrics on port ");
+    let (metrics, health) = ports.split_once(", health on port ").unwrap();
+    worker.says("partitions assigned: ");
+    let (strangers, outcomes) = (Strangers::start(), Outcomes::at(&address));
+    for number in 0..8 {
+        outcomes.produce(number, &strangers.at(number, "/silent"));
+    }
+    let began = Instant::now();
+    let shown = loop {
+        let (_, body) = get(health, "/readyz");
+        let body: Value = serde_json::from_str(&body).unwrap();
+        if body["hosts"]["paused"] == 1 {
+            break body;
+        }
+        assert!(began.elapsed() < PATIENCE, "{body}");
+        SystemClock.sleep(Duration::from_millis(50));
+    };
+    let host = shown["hosts"]["longest"][0]["host"].as_str().unwrap();
+    assert!(host.starts_with("127.0.0.1:"), "{host}");
+    assert!(!shown.to_string().contains("silent"), "{shown}");
+    let (_, body) = get(metrics, "/metrics");
+    assert!(body.contains("\nstt_hosts_paused 1\n"), "{body}");
     worker.signal(Signal::TERM);
     assert_eq!(worker.end().code(), Some(0), "{}", worker.said);
 }

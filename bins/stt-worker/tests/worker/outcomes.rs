@@ -61,17 +61,8 @@ impl Outcomes {
         }
     }
 
-    /// Reads on until so many jobs have their text.
-    pub(crate) fn until_completed(&mut self, completed: usize, patience: Duration) {
-        let began = Instant::now();
-        while self.texts.len() < completed {
-            self.read();
-            let (found, late) = (self.texts.len(), began.elapsed() > patience);
-            assert!(!late, "only {found} of {completed} jobs have a text");
-        }
-    }
-
-    fn read(&mut self) {
+    /// Takes what has come.
+    pub(crate) fn read(&mut self) {
         const WAIT: Duration = Duration::from_millis(20);
         while let Some(message) = self.results.next(WAIT).unwrap() {
             let result: Value = serde_json::from_slice(&message.delivery.payload.unwrap()).unwrap();
