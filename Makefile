@@ -5,7 +5,7 @@ SHELL := /bin/bash
 .ONESHELL:
 .NOTPARALLEL:
 .DEFAULT_GOAL := help
-.PHONY: help demo build test simulate fmt lint docs layers fixtures deny sbom deps rust kafka test-kafka chaos fuzz java deb image test-image test-compose test-deploy render test-real real-models
+.PHONY: help demo build test bench simulate fmt lint docs layers fixtures deny sbom deps rust kafka test-kafka chaos fuzz java deb image test-image test-compose test-deploy render test-real real-models
 
 CARGO ?= cargo
 # One profile for everything: the native libraries compile once, for minutes.
@@ -54,6 +54,10 @@ build: rust ## The programs, in release mode
 
 test: rust ## All tests; they need no outside service
 	$(CARGO) test $(FLAGS) --workspace
+
+bench: rust java real-models ## The worker against a plain Python worker, through Kafka: ROUNDS (2); writes docs/benchmarks.md
+	$(CARGO) build $(FLAGS) --workspace --bins --example kafka
+	exec fixtures/bench/run
 
 simulate: rust ## Fleets in virtual time against a simulated Kafka, one history for each of SEEDS (10000) from SEED (any)
 	$(CARGO) run $(FLAGS) --package stt-simulator --example simulate -- $(if $(SEEDS),--seeds $(SEEDS)) $(if $(SEED),--seed $(SEED))
