@@ -1,7 +1,5 @@
 //! The README against the code it speaks of.
 
-use std::path::Path;
-
 const README: &str = include_str!("../../../README.md");
 
 #[test]
@@ -14,17 +12,6 @@ fn the_settings_are_those_of_the_code() {
         "put this between the markers of README.md:\n{}",
         stt_settings::markdown_table()
     );
-}
-
-#[test]
-fn what_it_links_to_is_there() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let targets = README.split("](").skip(1).filter_map(|rest| rest.split(')').next());
-    let local: Vec<&str> = targets.filter(|target| !target.contains("://")).collect();
-    assert!(!local.is_empty());
-    for target in local {
-        assert!(root.join(target).exists(), "{target}");
-    }
 }
 
 #[test]
