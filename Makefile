@@ -83,11 +83,11 @@ test-real: rust real-models ## The engine on real models and real speech, agains
 	  CT2_FORCE_CPU_ISA=AVX512 $(CARGO) test $(FLAGS) --workspace --test real -- --nocapture --test-threads 1 int8 cost
 	fi
 
-chaos: rust java ## Workers on a real Kafka while they and it die: JOBS (1000) KILLS (30) SEED (any) GUARANTEE (at-least-once)
+chaos: rust java ## Workers on a real Kafka while they and it die: JOBS (1000) KILLS (30) SEED (any) GUARANTEE (at-least-once) BROKERS (1)
 	$(CARGO) build $(FLAGS) --workspace --bin stt-chaos
 	target=$$($(CARGO) metadata --format-version 1 --no-deps --locked | sed -E 's/.*"target_directory":"([^"]*)".*/\1/')
 	exec "$$target/release/stt-chaos" $(if $(JOBS),--jobs $(JOBS)) $(if $(KILLS),--kills $(KILLS)) \
-	  $(if $(SEED),--seed $(SEED)) $(if $(GUARANTEE),--guarantee $(GUARANTEE))
+	  $(if $(SEED),--seed $(SEED)) $(if $(GUARANTEE),--guarantee $(GUARANTEE)) $(if $(BROKERS),--brokers $(BROKERS))
 
 fuzz: rust ## Fuzz jobs, URLs and media, for MINUTES (1) each: TARGET (all) SEED (any) INPUT (one file, once)
 	@exec crates/fuzz/run

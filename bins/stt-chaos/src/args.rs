@@ -9,7 +9,7 @@ use crate::worker::{Pace, Role};
 pub(crate) const HELP: &str = "\
 Runs workers under load on a real Apache Kafka while workers and the broker die, and counts what became of the jobs.
 
-Usage: stt-chaos [--jobs N] [--kills N] [--seed N] [--guarantee G] [--keep-logs]
+Usage: stt-chaos [--jobs N] [--kills N] [--seed N] [--guarantee G] [--brokers N] [--keep-logs]
 
   --jobs N        how many jobs [1000]
   --kills N       how often something is killed, stopped or frozen [30]
@@ -17,6 +17,7 @@ Usage: stt-chaos [--jobs N] [--kills N] [--seed N] [--guarantee G] [--keep-logs]
                   How the processes interleave is the machine's, and no seed brings it back [any]
   --guarantee G   what the workers promise, and what the count is held to: at-least-once or exactly-once
                   [at-least-once]
+  --brokers N     1, or 3 that die in turn, with every partition on all of them and two that must be in sync [1]
   --keep-logs     keeps the workers' logs, which are kept anyway when the run fails
   --help          this text
 
@@ -35,6 +36,7 @@ pub(crate) struct Options {
     pub(crate) kills: usize,
     pub(crate) seed: u64,
     pub(crate) guarantee: Guarantee,
+    pub(crate) brokers: usize,
     pub(crate) keep_logs: bool,
 }
 
@@ -45,6 +47,7 @@ pub(crate) fn read(mut arguments: lexopt::Parser) -> Result<Request, lexopt::Err
         kills: 30,
         seed: fastrand::u32(..).into(), // short enough to be typed again
         guarantee: Guarantee::AtLeastOnce,
+        brokers: 1,
         keep_logs: false,
     };
     while let Some(argument) = arguments.next()? {
@@ -54,6 +57,7 @@ pub(crate) fn read(mut arguments: lexopt::Parser) -> Result<Request, lexopt::Err
             Long("kills") => options.kills = arguments.value()?.parse()?,
             Long("seed") => options.seed = arguments.value()?.parse()?,
             Long("guarantee") => options.guarantee = arguments.value()?.parse()?,
+            Long("brokers") => options.brokers = arguments.value()?.parse()?,
             Long("keep-logs") => options.keep_logs = true,
             Long("help") | Short('h') => return Ok(Request::Help),
             other => return Err(other.unexpected()),
@@ -61,6 +65,9 @@ pub(crate) fn read(mut arguments: lexopt::Parser) -> Result<Request, lexopt::Err
     }
     if options.jobs == 0 {
         return Err("--jobs must be at least 1".into());
+    }
+    if ![1, 3].contains(&options.brokers) {
+        return Err("--brokers must be 1 or 3".into());
     }
     Ok(Request::Conduct(options))
 }
@@ -110,6 +117,7 @@ mod tests {
         for words in [
             &["--jobs", "0"][..],
             &["--kills", "-1"],
+            &["--brokers", "2"],
             &["--guarantee", "maybe"],
             &["loose"],
             &["--servers", "x"],

@@ -42,6 +42,7 @@ pub(crate) fn run(options: &Options, out: &mut dyn Write) -> Result<bool, Troubl
     let logs = logs.map_err(failed("cannot make a directory for logs"))?;
     let began = Instant::now();
     let config = Config {
+        nodes: options.brokers,
         controller_apart: true, // a broker that is killed comes back to its transactions
         ..Config::default()
     };
@@ -57,7 +58,10 @@ pub(crate) fn run(options: &Options, out: &mut dyn Write) -> Result<bool, Troubl
         run.account()
     })();
     if options.keep_logs || !matches!(result, Ok(true)) {
-        let _ = std::fs::copy(cluster.log(0), logs.path().join("broker.log")); // there is none while it is down
+        for broker in 0..options.brokers {
+            let copy = logs.path().join(format!("broker-{broker}.log"));
+            let _ = std::fs::copy(cluster.log(broker), copy); // there is none while it is down
+        }
         say(out, format_args!("the logs are in {}", logs.keep().display()));
     }
     result

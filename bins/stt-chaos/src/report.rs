@@ -63,6 +63,7 @@ impl Report<'_> {
         };
         let jobs = self.plan.jobs.len();
         row("guarantee", self.options.guarantee.to_string());
+        row("brokers", self.options.brokers.to_string());
         row("jobs", jobs.to_string());
         let copies = self.plan.stream.len() - jobs;
         let retries = tally.retries;

@@ -5,97 +5,20 @@
 //! commits are taken while it is prepared, refused while assignments are handed out, and refused with an old generation; a
 //! silent member is removed after its session; a static member that comes back takes its place.
 
+mod membership;
+mod messages;
+mod offsets;
+
 use std::collections::{BTreeMap, BTreeSet};
 
-use stt_core::{Commit, CommittedOffset, Partition};
+use stt_core::Partition;
 
-use crate::consumer::Membership;
 use crate::world::{Event, MS, SECOND, Time, World};
 
+pub(crate) use messages::{Beat, Request, Response};
+pub(crate) use offsets::StoredOffset;
+
 pub(crate) type MemberId = u64;
-
-/// What a process asks the coordinator.
-#[derive(Clone, Debug)]
-pub(crate) enum Request {
-    Join {
-        member: Option<MemberId>,
-        claims: BTreeSet<Partition>,
-        epoch: u64,
-    },
-    Heartbeat {
-        member: MemberId,
-        generation: u64,
-        epoch: u64,
-    },
-    Leave {
-        member: MemberId,
-    },
-    /// With the logs that the commits are about.
-    Commit {
-        member: Option<MemberId>,
-        generation: u64,
-        commits: Vec<Commit>,
-        logs: Vec<u64>,
-        sent: Time,
-    },
-    /// What is committed for a partition?
-    Lookup {
-        partition: Partition,
-        epoch: u64,
-    },
-    /// A record is written for an outcome; see [`crate::producer`].
-    Write {
-        outcome: usize,
-        record: usize,
-    },
-    /// The next step of the transaction in flight.
-    Transact {
-        sequence: u64,
-    },
-}
-
-/// What a process gets back.
-#[derive(Clone, Debug)]
-pub(crate) enum Response {
-    Synced {
-        member: MemberId,
-        generation: u64,
-        assignment: BTreeSet<Partition>,
-        epoch: u64,
-    },
-    Heartbeat {
-        beat: Beat,
-        epoch: u64,
-    },
-    Committed {
-        commits: Vec<Commit>,
-        error: Option<String>,
-    },
-    Found {
-        partition: Partition,
-        committed: Option<CommittedOffset>,
-        epoch: u64,
-    },
-    Written {
-        outcome: usize,
-        record: usize,
-    },
-    Transacted {
-        sequence: u64,
-    },
-    /// The round in which it joined is over; it joins the next one.
-    JoinAgain {
-        epoch: u64,
-    },
-    Fenced,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Beat {
-    Ok,
-    Rebalancing,
-    UnknownMember,
-}
 
 #[derive(Debug)]
 pub(crate) struct Member {
@@ -116,17 +39,6 @@ pub(crate) enum Phase {
         since: Time,
     },
     Completing,
-}
-
-/// What is committed for a partition, and in which log.
-#[derive(Clone, Debug)]
-pub(crate) struct StoredOffset {
-    pub committed: CommittedOffset,
-    pub log: u64,
-    /// The process that committed it.
-    pub by: usize,
-    pub done: Vec<(i64, i64)>,
-    pub started: BTreeMap<i64, u32>,
 }
 
 #[derive(Debug, Default)]
@@ -262,30 +174,6 @@ impl World {
             return None;
         };
         Some(text.to_owned())
-    }
-
-    pub(crate) fn store_offset(&mut self, id: usize, commit: &Commit, log: u64, sent: Time) {
-        let Commit { partition, committed } = commit;
-        let (done, started) = parse_metadata(committed);
-        let stored = StoredOffset {
-            committed: committed.clone(),
-            log,
-            by: id,
-            done,
-            started,
-        };
-        self.log(|| {
-            format!(
-                "commit of process {id}: {partition} {} {:?}",
-                committed.next_offset, committed.metadata
-            )
-        });
-        if let Some(log) = self.logs.by_partition.get(partition) {
-            let before = self.group.offsets.get(partition);
-            self.oracle.committed(sent, id, partition, log, &stored, before);
-        }
-        self.group.offsets.insert(partition.clone(), stored);
-        self.adopt_offset(partition);
     }
 
     fn join(&mut self, id: usize, member: Option<MemberId>, claims: BTreeSet<Partition>, epoch: u64) {
@@ -535,177 +423,4 @@ impl World {
             self.end_ownership(known.process, None, why);
         }
     }
-
-    /// The operator sets what is committed back to the beginning. (Kafka allows it only without members; the effect is that of
-    /// lost metadata.)
-    pub(crate) fn reset_offsets(&mut self, partition: u32) {
-        let partition = self.logs.jobs_partition(partition);
-        if self.group.members.is_empty() && self.group.offsets.remove(&partition).is_some() {
-            let log = &self.logs.by_partition[&partition];
-            self.oracle.reread(log, "the operator reset offsets");
-        }
-    }
-
-    /// The heartbeat of a process, as long as it lives.
-    pub(crate) fn heartbeat(&mut self, id: usize) {
-        let incarnation = &self.incarnations[id];
-        if !incarnation.alive || incarnation.consumer.closed {
-            return;
-        }
-        if incarnation.paused_until > self.now {
-            let at = incarnation.paused_until + self.rng.u64(MS..SECOND);
-            return self.push(at, Event::Heartbeat(id));
-        }
-        let interval = self.session() / 4;
-        self.push(self.now + interval, Event::Heartbeat(id));
-        let session = self.session();
-        let blocked = self.is_blocked(id);
-        let consumer = &mut self.incarnations[id].consumer;
-        let (epoch, generation) = (consumer.epoch, consumer.generation);
-        match consumer.membership {
-            Membership::Joining if blocked && self.now > consumer.last_contact + session => self.lose(id),
-            Membership::Joining => {}
-            Membership::None => {
-                if !blocked {
-                    self.rejoin(id);
-                }
-            }
-            Membership::Member => {
-                if self.now > consumer.last_contact + session {
-                    self.lose(id);
-                } else if !blocked && let Some(member) = consumer.member {
-                    self.request(
-                        id,
-                        Request::Heartbeat {
-                            member,
-                            generation,
-                            epoch,
-                        },
-                    );
-                }
-            }
-        }
-    }
-
-    pub(crate) fn rejoin(&mut self, id: usize) {
-        let consumer = &mut self.incarnations[id].consumer;
-        consumer.membership = Membership::Joining;
-        let request = Request::Join {
-            member: consumer.member,
-            claims: consumer.assignment.clone(),
-            epoch: consumer.epoch,
-        };
-        self.request(id, request);
-    }
-
-    pub(crate) fn answer_arrives(&mut self, id: usize, response: Response) {
-        let incarnation = &self.incarnations[id];
-        if !incarnation.alive {
-            return;
-        }
-        if incarnation.paused_until > self.now {
-            let at = incarnation.paused_until + 2 * MS;
-            return self.push(at, Event::Response(id, response));
-        }
-        let blocked = self.blocked_until(id);
-        if blocked > self.now {
-            match response {
-                Response::Heartbeat { .. } => {}
-                Response::Synced { epoch, .. } => {
-                    // The answer is lost with its connection; the member joins again.
-                    let consumer = &mut self.incarnations[id].consumer;
-                    if epoch == consumer.epoch && consumer.membership == Membership::Joining {
-                        consumer.membership = if consumer.member.is_some() {
-                            Membership::Member
-                        } else {
-                            Membership::None
-                        };
-                    }
-                }
-                other => {
-                    let at = blocked + self.latency();
-                    self.push(at, Event::Response(id, other));
-                }
-            }
-            return;
-        }
-        match response {
-            Response::Synced {
-                member,
-                generation,
-                assignment,
-                epoch,
-            } => self.synced(id, member, generation, assignment, epoch),
-            Response::Heartbeat { beat, epoch } => {
-                let now = self.now;
-                let consumer = &mut self.incarnations[id].consumer;
-                if epoch != consumer.epoch || consumer.membership == Membership::None {
-                    return;
-                }
-                match beat {
-                    Beat::Ok => {
-                        consumer.last_contact = now;
-                        self.oracle.sure(id);
-                    }
-                    Beat::Rebalancing => {
-                        consumer.last_contact = now;
-                        let can_join = consumer.unreleased.is_empty() && consumer.membership == Membership::Member;
-                        self.oracle.sure(id);
-                        if can_join {
-                            self.rejoin(id);
-                        }
-                    }
-                    Beat::UnknownMember => self.lose(id),
-                }
-            }
-            Response::Committed { commits, error } => self.commit_answered(id, commits, error),
-            Response::Found {
-                partition,
-                committed,
-                epoch,
-            } => self.found(id, partition, committed, epoch),
-            Response::Written { outcome, record } => self.written(id, outcome, record),
-            Response::Transacted { sequence } => self.transacted(id, sequence),
-            Response::JoinAgain { epoch } => {
-                let consumer = &self.incarnations[id].consumer;
-                if epoch == consumer.epoch && consumer.membership == Membership::Joining {
-                    self.rejoin(id);
-                }
-            }
-            Response::Fenced => {
-                self.incarnations[id].consumer.fenced = true;
-                self.lose(id);
-                self.wake(id, self.now);
-            }
-        }
-    }
-}
-
-/// The done ranges and start markers of a commit, as offsets.
-pub(crate) fn parse_metadata(committed: &CommittedOffset) -> (Vec<(i64, i64)>, BTreeMap<i64, u32>) {
-    let base = committed.next_offset;
-    let mut parts = committed.metadata.split(';').skip(1);
-    let items = |text: Option<&'_ str>| -> Vec<String> {
-        text.unwrap_or_default()
-            .split(',')
-            .filter(|item| !item.is_empty())
-            .map(str::to_owned)
-            .collect()
-    };
-    let number = |text: &str| text.parse::<i64>().unwrap_or_default();
-    let done = items(parts.next())
-        .iter()
-        .map(|range| {
-            let (first, last) = range.split_once('-').unwrap_or((range, range));
-            (base + number(first), base + number(last))
-        })
-        .collect();
-    let started = items(parts.next())
-        .iter()
-        .filter_map(|mark| {
-            let (offset, count) = mark.split_once('x')?;
-            Some((base + number(offset), count.parse().ok()?))
-        })
-        .collect();
-    (done, started)
 }

@@ -18,6 +18,8 @@ impl Run<'_> {
         let ended = self.tally.ended();
         let broken = |what: &str| failed(format!("cannot {what} the broker"));
         let mut whom = String::new();
+        let is_broker = |kind: &&Kind| matches!(kind, Kind::KillBroker | Kind::RestartBroker);
+        let broker = self.struck.iter().filter(is_broker).count() % self.options.brokers; // each in turn
         match blow.kind {
             Kind::KillWorker | Kind::EndWorker | Kind::FreezeWorker => {
                 let hears = |victim: &(usize, String)| blow.kind != Kind::EndWorker || self.fleet.listens(victim.0);
@@ -34,14 +36,14 @@ impl Run<'_> {
             }
             Kind::KillBroker => {
                 self.fleet.history.broker_was_away = true;
-                self.cluster.kill(0).map_err(broken("kill"))?;
+                self.cluster.kill(broker).map_err(broken("kill"))?;
                 SystemClock.sleep(blow.pause);
-                self.cluster.start_node(0).map_err(broken("start"))?;
+                self.cluster.start_node(broker).map_err(broken("start"))?;
             }
             Kind::RestartBroker => {
                 self.fleet.history.broker_was_away = true;
-                self.cluster.stop(0).map_err(broken("stop"))?;
-                self.cluster.start_node(0).map_err(broken("start"))?;
+                self.cluster.stop(broker).map_err(broken("stop"))?;
+                self.cluster.start_node(broker).map_err(broken("start"))?;
             }
         }
         self.struck.push(blow.kind);
