@@ -17,8 +17,8 @@ pub use flow::{
 };
 pub use model::{
     Backoff, Budget, Cancel, Clock, Cue, Delivery, Destination, Failure, Fault, Fetched, Header, JobId, Limits,
-    Outcome, OutcomeKind, OutcomeRecord, Partition, Pcm, Segment, Site, SpillFile, Stop, SystemClock, Transcript, Word,
-    error_chain, write_json, write_srt, write_txt, write_vtt,
+    Outcome, OutcomeKind, OutcomeRecord, Partition, Pcm, Segment, Site, SpillFile, Stop, SystemClock, TraceContext,
+    Transcript, Word, error_chain, write_json, write_srt, write_txt, write_vtt,
 };
 pub use ports::{
     Assignment, Batch, BatchId, BatchResult, Commit, CommittedOffset, Decode, Fetch, OutcomeResult, ResetCause, Sink,

@@ -13,6 +13,7 @@ mod outcome;
 mod record;
 mod site;
 mod subtitle;
+pub(crate) mod trace;
 mod transcript;
 
 pub use audio::{Fetched, Pcm, SpillFile};
@@ -26,4 +27,5 @@ pub use outcome::{Destination, Outcome, OutcomeKind, OutcomeRecord};
 pub use record::{Delivery, Header, JobId, Partition};
 pub use site::Site;
 pub use subtitle::{write_json, write_srt, write_txt, write_vtt};
+pub use trace::TraceContext;
 pub use transcript::{Segment, Transcript, Word};

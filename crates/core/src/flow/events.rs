@@ -90,6 +90,8 @@ pub struct JobLabel {
     pub offset: i64,
     /// Which attempt.
     pub attempt: u32,
+    /// The trace that it belongs to, if its record names one.
+    pub trace_id: Option<u128>,
 }
 
 impl std::fmt::Display for JobLabel {
@@ -99,9 +101,14 @@ impl std::fmt::Display for JobLabel {
             partition,
             offset,
             attempt,
+            trace_id,
             ..
         } = self;
-        write!(f, "job {job_id} ({partition}@{offset}, attempt {attempt})")
+        write!(f, "job {job_id} ({partition}@{offset}, attempt {attempt}")?;
+        if let Some(trace_id) = trace_id {
+            write!(f, ", trace {trace_id:032x}")?;
+        }
+        f.write_str(")")
     }
 }
 

@@ -9,7 +9,8 @@ use stt_schema::{
 
 use super::dedup::JobKey;
 use crate::model::number::{places, unit};
-use crate::{Delivery, Destination, Failure, Header, Limits, OutcomeRecord, Transcript};
+use crate::model::trace::TRACEPARENT;
+use crate::{Delivery, Destination, Failure, Header, Limits, OutcomeRecord, TraceContext, Transcript};
 
 /// A record of the jobs topic: which job it is, which attempt, and what can be published about it.
 #[derive(Debug)]
@@ -212,7 +213,7 @@ impl IncomingJob {
             detail: transcript.detail(detail),
             ..self.blank_result(model_version, wall)
         };
-        vec![self.record(Destination::Results, json(&result), vec![], form)]
+        vec![self.record(Destination::Results, json(&result), self.result_headers(), form)]
     }
 
     /// The records of a job that failed for good: result and dead letter.
@@ -248,9 +249,23 @@ impl IncomingJob {
             Form::Reduced => vec![],
         };
         vec![
-            self.record(Destination::Results, json(&result), vec![], form),
+            self.record(Destination::Results, json(&result), self.result_headers(), form),
             self.record(Destination::DeadLetters, dead_letter.to_json(), headers, form),
         ]
+    }
+
+    /// The trace that the job belongs to, if its record names one.
+    #[must_use]
+    pub fn trace(&self) -> Option<TraceContext> {
+        TraceContext::parse(self.delivery.header(TRACEPARENT)?)
+    }
+
+    fn result_headers(&self) -> Vec<Header> {
+        let header = |trace: TraceContext| Header {
+            key: TRACEPARENT.to_owned(),
+            value: Some(trace.header().into_bytes()),
+        };
+        self.trace().map(header).into_iter().collect()
     }
 
     /// The job again, for its next attempt.

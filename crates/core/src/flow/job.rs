@@ -111,6 +111,7 @@ impl Job {
             partition: self.partition().clone(),
             offset: self.offset(),
             attempt: self.incoming.attempt(),
+            trace_id: self.incoming.trace().map(|trace| trace.trace_id),
         }
     }
 

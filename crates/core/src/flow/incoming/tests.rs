@@ -51,6 +51,18 @@ fn an_attempt_header_need_not_be_a_number() {
 }
 
 #[test]
+fn results_carry_a_valid_traceparent_of_the_job() {
+    const VALID: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let headers = |traceparent: &str| {
+        let failure = Failure::permanent(ErrorCode::AudioEmpty, "no bytes");
+        let job = parse(JOB, &[("traceparent", traceparent), ("other", "x")]);
+        job.failed(&failure, Form::Full, "small", wall())[0].headers.clone()
+    };
+    assert_eq!(headers(VALID), delivery(JOB, &[("traceparent", VALID)]).headers);
+    assert_eq!(headers("00-a-b-01"), []);
+}
+
+#[test]
 fn a_retry_names_its_origin_and_keeps_foreign_headers() {
     let limits = Limits::default();
     let first = parse(JOB, &[("traceparent", "00-a-b-01")]);
