@@ -79,7 +79,7 @@ pub enum Ended {
     )]
     Hung {
         /// Which job.
-        job: JobLabel,
+        job: Box<JobLabel>,
         /// In which step.
         stage: &'static str,
         /// For how long.
@@ -135,7 +135,7 @@ pub fn run(
         }
         Exit::Fatal(failure) => Err(Ended::Fatal(failure)),
         Exit::Hung { job, stage, elapsed } => Err(Ended::Hung {
-            job,
+            job: Box::new(job),
             stage: stage.as_str(),
             elapsed,
         }),
