@@ -52,6 +52,8 @@ const WITHOUT_OTHERS: u32 = 200;
 
 /// Jobs without an outcome at any time: the hostile ones, and the good ones of another host.
 const HOSTILE_AT_ONCE: usize = 200;
+/// The hostile ones outside of the part in which the shares are counted: more at once are sooner done.
+const HOSTILE_UNCOUNTED: usize = 4_000;
 const GOOD_AT_ONCE: usize = 40;
 
 const HOSTILE: u32 = 12_000;
@@ -70,6 +72,7 @@ struct Flood<'a> {
     strangers: &'a Strangers,
     hostile: u32,
     good: u32,
+    hostile_at_once: usize,
     good_at_once: usize,
 }
 
@@ -78,7 +81,7 @@ impl Flood<'_> {
     /// there are some of them.
     fn step(&mut self, hostile_end: u32, good_end: u32) {
         let room = |most: usize, sent: u32, ended: usize| (most + ended).saturating_sub(sent as usize) as u32;
-        let hostile = room(HOSTILE_AT_ONCE, self.hostile, self.outcomes.codes.len());
+        let hostile = room(self.hostile_at_once, self.hostile, self.outcomes.codes.len());
         let good = room(self.good_at_once, self.good, self.outcomes.texts.len());
         let hostile = self.hostile..(self.hostile + hostile).min(hostile_end).max(self.hostile);
         let good = self.good..(self.good + good).min(good_end).max(self.good);
@@ -158,6 +161,7 @@ fn ten_thousand_hostile_jobs_leave_nothing_and_the_good_ones_among_them_are_done
         strangers: &strangers,
         hostile: 0,
         good: 0,
+        hostile_at_once: HOSTILE_UNCOUNTED,
         good_at_once: GOOD_AT_ONCE,
     };
     let until = |flood: &mut Flood<'_>, hostile_end: u32, good_end: u32| {
@@ -187,9 +191,10 @@ fn ten_thousand_hostile_jobs_leave_nothing_and_the_good_ones_among_them_are_done
     until_passed(&connection, passed(&flood));
     let before = Holds::of(&worker);
     let done_before = flood.outcomes.texts.len();
+    flood.hostile_at_once = HOSTILE_AT_ONCE;
     let took = until(&mut flood, COUNTED.end, u32::MAX);
     let rate_beside = (flood.outcomes.texts.len() - done_before) as f64 / took.as_secs_f64();
-    flood.good_at_once = 1;
+    (flood.hostile_at_once, flood.good_at_once) = (HOSTILE_UNCOUNTED, 1);
     until(&mut flood, HOSTILE, u32::MAX);
     let good = flood.good;
     until(&mut flood, HOSTILE, good);
