@@ -1,5 +1,7 @@
 //! The URL of a voice note, which may carry secrets.
 
+use std::borrow::Cow;
+
 use http::Uri;
 
 /// An http or https URL without credentials. `Display` and `Debug` show scheme, host and port only: links keep secrets in their
@@ -14,7 +16,7 @@ pub enum UrlParts {
     /// Scheme, host and port.
     #[default]
     Host,
-    /// The path as well, with all but printable ASCII as `%XX`. Never the query.
+    /// The path as well. Never the query.
     Path,
     /// Nothing.
     None,
@@ -56,7 +58,7 @@ pub enum BadUrl {
 }
 
 impl AudioUrl {
-    /// Longest URL taken, in bytes.
+    /// Longest URL taken, in bytes, as it is sent.
     pub const BYTES_MAX: usize = 8192;
 
     /// The whole URL, secrets included: to dial, never to log.
@@ -71,7 +73,7 @@ impl AudioUrl {
         let authority = self.0.authority().map_or("", |authority| authority.as_str());
         match parts {
             UrlParts::Host => format!("{scheme}://{authority}"),
-            UrlParts::Path => format!("{scheme}://{authority}{}", printable(self.0.path())),
+            UrlParts::Path => format!("{scheme}://{authority}{}", self.0.path()),
             UrlParts::None => "a URL".to_owned(),
         }
     }
@@ -99,6 +101,7 @@ impl std::str::FromStr for AudioUrl {
     type Err = BadUrl;
 
     fn from_str(text: &str) -> Result<Self, BadUrl> {
+        let text = escaped(text);
         if text.len() > Self::BYTES_MAX {
             return Err(BadUrl::Syntax);
         }
@@ -131,14 +134,27 @@ impl std::fmt::Display for AudioUrl {
     }
 }
 
-fn printable(path: &str) -> String {
-    path.bytes().fold(String::with_capacity(path.len()), |mut text, byte| {
-        match byte {
-            b'!'..=b'~' => text.push(char::from(byte)),
-            other => text.push_str(&format!("%{other:02X}")),
+/// `text` with spaces and non-ASCII of the path and the query as `%XX`, as browsers and Python's requests send them: `Uri`
+/// refuses the one and would send the other as it is.
+fn escaped(text: &str) -> Cow<'_, str> {
+    let start = text.find("://").map(|scheme| scheme + 3);
+    let path = start.and_then(|start| text[start..].find(['/', '?', '#']).map(|end| start + end));
+    let sent = |byte: u8| byte != b' ' && byte < 0x7F;
+    match path {
+        Some(path) if !text.bytes().all(sent) => {
+            let (start, path) = text.split_at(path);
+            let mut text = start.to_owned();
+            for byte in path.bytes() {
+                if sent(byte) {
+                    text.push(char::from(byte));
+                } else {
+                    text.push_str(&format!("%{byte:02X}"));
+                }
+            }
+            Cow::Owned(text)
         }
-        text
-    })
+        _ => Cow::Borrowed(text),
+    }
 }
 
 impl std::fmt::Debug for AudioUrl {
@@ -164,6 +180,7 @@ mod tests {
             ("https://host:99999/a", BadUrl::Syntax),
             ("https:///a", BadUrl::Syntax),
             ("https://ho st/a", BadUrl::Syntax),
+            ("https://host/a\r\nHost: other", BadUrl::Syntax),
         ] {
             assert_eq!(text.parse::<AudioUrl>().unwrap_err(), why, "{text}");
         }
@@ -172,6 +189,28 @@ mod tests {
                 .parse::<AudioUrl>()
                 .unwrap_err(),
             BadUrl::Syntax
+        );
+    }
+
+    #[test]
+    fn spaces_and_words_of_any_language_are_sent_escaped_however_often_they_are_read() {
+        for (text, sent) in [
+            (
+                "https://h/voice note/\u{939}\u{93f}.ogg?name=\u{e9} 1#\u{939}",
+                "https://h/voice%20note/%E0%A4%B9%E0%A4%BF.ogg?name=%C3%A9%201",
+            ),
+            ("https://h?a b\u{7f}", "https://h/?a%20b%7F"),
+            ("https://h/100%25%20%e0/{a}", "https://h/100%25%20%e0/{a}"),
+        ] {
+            let url: AudioUrl = text.parse().unwrap();
+            assert_eq!(url.expose().to_string(), sent);
+            assert_eq!(sent.parse(), Ok(url));
+        }
+        let long = format!("https://h/{}", "\u{939}".repeat(1000));
+        assert_eq!(
+            long.parse::<AudioUrl>(),
+            Err(BadUrl::Syntax),
+            "9,010 bytes as it is sent"
         );
     }
 
