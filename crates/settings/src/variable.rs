@@ -165,7 +165,7 @@ pub const VARIABLES: &[Variable] = &[
     optional("DECODE_CPU_SEC", seconds(1.0, 86_400.0), "Time of the processor that such a process may use for one audio; `TRANSCRIBE_TIMEOUT` when not set."),
     worker("MAX_ATTEMPTS", "3", whole(1, 100, ""), "Attempts before a transient failure becomes final."),
     worker("RETRY_BACKOFF_BASE_MS", "500", whole(1, 600_000, "ms"), "Wait before the first retry; it doubles with each further one."),
-    worker("RETRY_BACKOFF_MAX_MS", "5000", whole(1, 600_000, "ms"), "Longest wait before a retry."),
+    worker("RETRY_BACKOFF_MAX_MS", "60000", whole(1, 600_000, "ms"), "Longest wait before a retry, also where a server's Retry-After asks for more."),
     worker("IDEMPOTENCY_TTL_SEC", "3600", seconds(0.0, 604_800.0), "How long a completed job is remembered, so that a duplicate (same `jobId`, same payload) is not processed again."),
     worker("IDEMPOTENCY_MAX_ENTRIES", "10000", whole(0, 10_000_000, "jobs"), "How many completed jobs are remembered."),
     worker("WORKER_CONCURRENCY", "0", whole(0, 256, ""), "Jobs transcribed at once; 0 for what suits the device: on the CPU as many as `ENGINE_REPLICAS`, at most 16; on a GPU twice `BATCH_SIZE`."),

@@ -241,7 +241,7 @@ mod tests {
             ("TRANSCRIBE_TIMEOUT", "2m"),
             ("MAX_AUDIO_BYTES", "25MB"),
             ("METRICS_PORT", "8081"),
-            ("RETRY_BACKOFF_BASE_MS", "6000"),
+            ("RETRY_BACKOFF_BASE_MS", "60001"),
             ("OTEL_EXPORTER_OTLP_ENDPOINT", "grpc://me:hunter2@collector"),
             ("HF_TOKEN", "hf_\u{7}bell"),
             ("STT_JOBS_TOPIC", "stt jobs"),
@@ -256,7 +256,7 @@ mod tests {
              MAX_ATTEMPTS=three: must be a whole number, 1 to 100\n\
              OTEL_EXPORTER_OTLP_ENDPOINT=grpc://***@collector: must be an http or https URL\n\
              HF_TOKEN=***: must be printable text\n\
-             RETRY_BACKOFF_MAX_MS=5000: must not be less than RETRY_BACKOFF_BASE_MS\n\
+             RETRY_BACKOFF_MAX_MS=60000: must not be less than RETRY_BACKOFF_BASE_MS\n\
              HEALTH_PORT=8081: must differ from METRICS_PORT"
         );
     }

@@ -178,7 +178,7 @@ impl IncomingJob {
         let Some(delay) = number(DELAY).map(Duration::from_millis) else {
             return Duration::ZERO;
         };
-        let delay = delay.min(limits.backoff.max.max(limits.retry_after_max));
+        let delay = delay.min(limits.backoff.max);
         let Some(not_before) = number(NOT_BEFORE) else {
             return delay;
         };

@@ -7,7 +7,7 @@ use std::time::Duration;
 pub struct Backoff {
     /// Wait before the first retry. Default 500 ms.
     pub base: Duration,
-    /// Longest wait. Default 5 s.
+    /// Longest wait. Default 60 s: with three attempts only servers that say how long to wait are waited for that long.
     pub max: Duration,
 }
 
@@ -15,7 +15,7 @@ impl Default for Backoff {
     fn default() -> Self {
         Self {
             base: Duration::from_millis(500),
-            max: Duration::from_millis(5000),
+            max: Duration::from_secs(60),
         }
     }
 }
@@ -36,7 +36,10 @@ mod tests {
 
     #[test]
     fn doubles_up_to_the_ceiling_and_never_over_it() {
-        let backoff = Backoff::default();
+        let backoff = Backoff {
+            max: Duration::from_secs(5),
+            ..Backoff::default()
+        };
         let waits: Vec<_> = (1..=6).map(|attempt| backoff.wait(attempt, 0.5).as_millis()).collect();
         assert_eq!(waits, [500, 1000, 2000, 4000, 5000, 5000]);
         assert_eq!(backoff.wait(1, 0.0).as_millis(), 400);

@@ -19,10 +19,8 @@ pub struct Limits {
     /// `attempts_max`: a job that ran at the moment of one `kill -9` is hardly the cause. The last time it runs alone, so
     /// that the verdict is certain. Default 3; at least 2.
     pub crashes_max: u32,
-    /// Waits between attempts.
+    /// Waits between attempts; no Retry-After and no header of a record has a job wait longer than its `max`.
     pub backoff: Backoff,
-    /// Longest Retry-After that is honoured. Default 60 s.
-    pub retry_after_max: Duration,
 }
 
 impl Default for Limits {
@@ -34,7 +32,6 @@ impl Default for Limits {
             attempts_max: 3,
             crashes_max: 3,
             backoff: Backoff::default(),
-            retry_after_max: Duration::from_secs(60),
         }
     }
 }

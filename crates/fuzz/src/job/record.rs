@@ -18,7 +18,7 @@ pub(super) fn check(delivery: &Delivery) {
     assert!((1..=limits.attempts_max).contains(&attempt), "attempt {attempt}");
     assert!(!incoming.key(Form::Full).is_empty());
     let delay = incoming.delay(wall, &limits);
-    assert!(delay <= limits.backoff.max.max(limits.retry_after_max));
+    assert!(delay <= limits.backoff.max);
     assert!(
         delay.is_zero() || (attempt > 1 && incoming.job().is_ok()),
         "only a retry waits"

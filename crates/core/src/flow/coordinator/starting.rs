@@ -476,7 +476,7 @@ impl Coordinator {
                     return self.fail_process(failure);
                 }
                 Fault::Transient { after } if attempt < limits.attempts_max => {
-                    let after = after.unwrap_or_default().min(limits.retry_after_max);
+                    let after = after.unwrap_or_default().min(limits.backoff.max);
                     let wait = limits.backoff.wait(attempt, jitter(self.config.seed, id)).max(after);
                     let because = failure;
                     Verdict::Retry { wait, because }

@@ -233,6 +233,20 @@ fn a_forged_delay_holds_up_no_fresh_job() {
 }
 
 #[test]
+fn a_server_that_asks_for_an_hour_is_waited_for_as_long_as_any() {
+    let mut bench = Bench::owning();
+    bench.run(0..1);
+    let mut failure = Failure::permanent(ErrorCode::DownloadHttpStatus, "503");
+    failure.fault = crate::Fault::Transient {
+        after: Some(Duration::from_secs(3600)),
+    };
+    bench.finish(1, Err(failure));
+    let headers = &bench.published[0].records[0].headers;
+    let delay = headers.iter().find(|header| header.key == "retry-delay-ms").unwrap();
+    assert_eq!(delay.value.as_deref(), Some(&b"60000"[..]));
+}
+
+#[test]
 fn a_failed_job_that_is_sent_again_runs_again() {
     let mut bench = Bench::owning();
     bench.run(0..1);

@@ -124,7 +124,7 @@ fn only_retries_that_are_jobs_wait_and_not_for_long() {
         "a fresh job"
     );
     let retry = [("retry-delay-ms", "99999999"), ("attempt", "2")];
-    assert_eq!(parse(JOB, &retry).delay(wall(), &limits), Duration::from_secs(60));
+    assert_eq!(parse(JOB, &retry).delay(wall(), &limits), limits.backoff.max);
     assert_eq!(parse(b"junk", &retry).delay(wall(), &limits), Duration::ZERO);
 }
 
