@@ -1,6 +1,7 @@
 //! A member of the workers' consumer group.
 
 mod buffer;
+mod committed_requests;
 mod config;
 mod group;
 mod membership;
@@ -17,13 +18,13 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use stt_core::{Commit, Partition, Source, SourceError, SourceEvent, Waker};
 
+use self::committed_requests::CommittedRequests;
 pub use self::config::SourceConfig;
 use self::group::Group;
 pub use self::membership::Membership;
 use self::shared::{Closing, Shared};
 use self::wakeup::Wakeup;
 use crate::close::close_with_timeout;
-use crate::native::AdminQueue;
 use crate::record::TopicNames;
 use crate::{ClientError, Connection, native, record};
 
@@ -50,20 +51,16 @@ use crate::{ClientError, Connection, native, record};
 /// Dropping it leaves the group like [`Source::close`], waiting up to 2 s.
 pub struct KafkaSource {
     /// Dropped before the consumer, in [`Source::close`].
-    admin: Option<AdminQueue>,
+    requests: Option<CommittedRequests>,
     /// `None` after closing.
     consumer: Option<Shared>,
     wakeup: Arc<Wakeup>,
-    requests: usize,
     group_id: CString,
     membership_check_at: Instant,
 }
 
 /// How long dropping waits for the broker's answer to LeaveGroup.
 const DROP_WAIT: Duration = Duration::from_secs(2);
-
-/// How long a request for committed offsets may take before it is made again.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How often the membership is compared with what was reported.
 const MEMBERSHIP_CHECK_INTERVAL: Duration = Duration::from_secs(1);
@@ -87,17 +84,16 @@ impl KafkaSource {
         let queued = wakeup.clone();
         consumer.set_nonempty_callback(move || queued.queued());
         let queued = wakeup.clone();
-        let admin = AdminQueue::new(&consumer, Arc::new(move || queued.queued()));
+        let requests = CommittedRequests::new(&consumer, client, Arc::new(move || queued.queued()));
         let subscription: Vec<&str> = names.iter().map(|name| &**name).collect();
         if let Err(error) = consumer.subscribe(&subscription) {
-            drop(admin); // before the consumer
+            drop(requests); // before the consumer
             return Err(ClientError::Create(error.to_string()));
         }
         Ok(Self {
-            admin: Some(admin),
+            requests: Some(requests),
             consumer: Some(Shared::new(consumer)),
             wakeup,
-            requests: 0,
             group_id,
             membership_check_at: Instant::now(),
         })
@@ -125,18 +121,19 @@ impl KafkaSource {
             group.check_membership(consumer);
         }
         group.check_topic_ids(consumer);
-        let Some(admin) = &self.admin else {
+        let Some(requests) = &mut self.requests else {
             return self.membership_check_at;
         };
-        while let Some(result) = admin.next() {
+        while let Some(result) = requests.next(now) {
             group.committed_answered(consumer, result);
         }
         let mut state = group.state();
-        let due = state.lookup.take_due(now, self.requests + 1);
+        let due = state.lookup.take_due(now, requests.next_number());
         if !due.is_empty() {
-            self.requests += 1;
-            let list = record::list(&due);
-            admin.request_committed(consumer, self.requests, &self.group_id, &list, REQUEST_TIMEOUT);
+            requests.request(consumer, &self.group_id, &due);
+        }
+        if state.lookup.is_empty() {
+            requests.finished();
         }
         let next_due = state.lookup.next_due();
         next_due.map_or(self.membership_check_at, |due| due.min(self.membership_check_at))
@@ -227,7 +224,7 @@ impl Source for KafkaSource {
 
     fn close(&mut self, wait: Duration) {
         let Some(consumer) = self.consumer.take() else { return };
-        self.admin = None;
+        self.requests = None;
         consumer.with(|consumer| consumer.context().close(consumer));
         if !close_with_timeout(Closing(consumer), wait) {
             log::warn!("LeaveGroup not acknowledged within {wait:?}; session timeout will remove this member");

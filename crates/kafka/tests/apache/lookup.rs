@@ -1,4 +1,4 @@
-//! One open transaction holds up its own partition only, by a real broker.
+//! What a member learns of its partitions from a real broker: beside an open transaction, after restarts of brokers.
 
 use crate::support::*;
 use crate::transaction::leave_open;
@@ -70,5 +70,52 @@ fn an_open_transaction_holds_up_only_its_own_partition() {
         assert!(started.elapsed() < PATIENCE, "partition 0 is not assigned");
         member.poll();
         second.poll();
+    }
+}
+
+/// Brokers are restarted one after the other, so the group's coordinator moves to another one while the old one is up again
+/// and answers: what is committed is asked of the new one.
+#[test]
+fn partitions_come_back_after_each_broker_was_restarted() {
+    let config = Config {
+        nodes: 3,
+        ..Config::default()
+    };
+    let mut cluster = Cluster::start(&config).unwrap();
+    cluster.create_topic("stt.jobs", 2, &[]).unwrap();
+    let connection = Connection::new(cluster.bootstrap_servers());
+    let mut member = Member::join_for(&connection, seconds(20));
+    member.assigned(2);
+    for node in 0..3 {
+        cluster.kill(node).unwrap();
+        member.poll_for(seconds(3));
+        cluster.start_node(node).unwrap();
+        cluster.wait_until_in_sync().unwrap();
+        member.poll_for(seconds(3));
+
+        // A second member takes a partition and gives it back.
+        let mut second = Member::join_for(&connection, seconds(20));
+        member.events.clear();
+        let started = std::time::Instant::now();
+        while second.events.iter().flat_map(assigned).count() == 0 {
+            assert!(
+                started.elapsed() < PATIENCE,
+                "nothing is assigned to the second member after a restart of broker {node}"
+            );
+            member.poll();
+            second.poll();
+            for event in std::mem::take(&mut member.events) {
+                if let SourceEvent::Revoked {
+                    partitions,
+                    lost: false,
+                } = event
+                {
+                    member.source.release(&partitions);
+                }
+            }
+        }
+        let moved = second.assigned(1)[0].clone();
+        second.source.close(seconds(10));
+        assert_eq!(member.assigned(1), [moved], "after a restart of broker {node}");
     }
 }
