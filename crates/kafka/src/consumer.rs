@@ -50,12 +50,11 @@ use crate::{ClientError, Connection, native, record};
 ///
 /// Dropping it leaves the group like [`Source::close`], waiting up to 2 s.
 pub struct KafkaSource {
-    /// Dropped before the consumer, in [`Source::close`].
+    /// `None` after closing.
     requests: Option<CommittedRequests>,
     /// `None` after closing.
     consumer: Option<Shared>,
     wakeup: Arc<Wakeup>,
-    group_id: CString,
     membership_check_at: Instant,
 }
 
@@ -84,17 +83,18 @@ impl KafkaSource {
         let queued = wakeup.clone();
         consumer.set_nonempty_callback(move || queued.queued());
         let queued = wakeup.clone();
-        let requests = CommittedRequests::new(&consumer, client, Arc::new(move || queued.queued()));
+        let requests = CommittedRequests::new(
+            connection.client(&[], &[])?,
+            group_id,
+            Arc::new(move || queued.queued()),
+        );
         let subscription: Vec<&str> = names.iter().map(|name| &**name).collect();
-        if let Err(error) = consumer.subscribe(&subscription) {
-            drop(requests); // before the consumer
-            return Err(ClientError::Create(error.to_string()));
-        }
+        let subscribed = consumer.subscribe(&subscription);
+        subscribed.map_err(|error| ClientError::Create(error.to_string()))?;
         Ok(Self {
             requests: Some(requests),
             consumer: Some(Shared::new(consumer)),
             wakeup,
-            group_id,
             membership_check_at: Instant::now(),
         })
     }
@@ -130,7 +130,7 @@ impl KafkaSource {
         let mut state = group.state();
         let due = state.lookup.take_due(now, requests.next_number());
         if !due.is_empty() {
-            requests.request(consumer, &self.group_id, &due);
+            requests.request(now, &due);
         }
         if state.lookup.is_empty() {
             requests.finished();

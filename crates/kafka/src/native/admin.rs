@@ -1,17 +1,16 @@
-//! Asynchronous requests about the group, by librdkafka's Admin API on the consumer's own connections.
+//! Asynchronous requests about a group, by librdkafka's Admin API.
 
 use std::ffi::{CStr, c_int, c_void};
 use std::ptr;
 use std::sync::Arc;
-use std::time::Duration;
 
-use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::client::Client;
 use rdkafka::types::RDKafkaErrorCode;
-use rdkafka::{TopicPartitionList, bindings};
+use rdkafka::{ClientContext, TopicPartitionList, bindings};
 
 use super::{Element, elements_of};
 
-/// Where the answers to requests arrive. Must be dropped before the consumer that it was made with.
+/// Where the answers to requests arrive. Must be dropped before the client that it was made with.
 pub(crate) struct AdminQueue {
     queue: *mut bindings::rd_kafka_queue_t,
     /// Called by librdkafka's threads whenever an answer has arrived; kept here as long as they may do so.
@@ -30,19 +29,22 @@ pub(crate) type AdminError = (RDKafkaErrorCode, String);
 /// may have an error of its own.
 pub(crate) type AdminResult = (usize, Result<Vec<Element>, AdminError>);
 
+/// The longest that librdkafka takes: an hour.
+const TIMEOUT_MS_MAX: c_int = 3_600_000;
+
 impl AdminQueue {
     /// `on_answer` is called on threads of librdkafka, with a lock of the queue held; it must not block.
-    pub(crate) fn new<C: ConsumerContext>(consumer: &BaseConsumer<C>, on_answer: OnAnswer) -> Self {
+    pub(crate) fn new<C: ClientContext>(client: &Client<C>, on_answer: OnAnswer) -> Self {
         unsafe extern "C" fn call(_: *mut bindings::rd_kafka_t, on_answer: *mut c_void) {
             // SAFETY: it is the pointer that was given below, which `AdminQueue` keeps valid until callbacks are disabled.
             let on_answer = unsafe { &*on_answer.cast::<OnAnswer>() };
             on_answer();
         }
         let mut on_answer = Box::new(on_answer);
-        // SAFETY: the client's handle is valid while `consumer` is borrowed; the pointer is valid until `drop` has disabled
-        // the callback.
+        // SAFETY: the client's handle is valid while it is borrowed; the pointer is valid until `drop` has disabled the
+        // callback.
         let queue = unsafe {
-            let queue = bindings::rd_kafka_queue_new(consumer.client().native_ptr());
+            let queue = bindings::rd_kafka_queue_new(client.native_ptr());
             let argument = ptr::from_mut(&mut *on_answer).cast();
             bindings::rd_kafka_queue_cb_event_enable(queue, Some(call), argument);
             queue
@@ -54,21 +56,21 @@ impl AdminQueue {
     }
 
     /// Asks what a group has committed for partitions. Unlike `rd_kafka_committed`, the answer has an error for each
-    /// partition: one for which a transaction is open does not keep back the others.
-    pub(crate) fn request_committed<C: ConsumerContext>(
+    /// partition: one for which a transaction is open does not keep back the others. The client should be dropped when there
+    /// is no answer in time: the request itself waits for an hour.
+    pub(crate) fn request_committed<C: ClientContext>(
         &self,
-        consumer: &BaseConsumer<C>,
+        client: &Client<C>,
         request: usize,
         group_id: &CStr,
         partitions: &TopicPartitionList,
-        timeout: Duration,
     ) {
-        let client = consumer.client().native_ptr();
+        let client = client.native_ptr();
         let operation = bindings::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_LISTCONSUMERGROUPOFFSETS;
-        // SAFETY: the client's handle is valid while `consumer` is borrowed. Everything made here is copied by the request
+        // SAFETY: the client's handle is valid while it is borrowed. Everything made here is copied by the request
         // and destroyed after it.
         unsafe {
-            let options = options(client, operation, request, timeout);
+            let options = options(client, operation, request);
             let error = bindings::rd_kafka_AdminOptions_set_require_stable_offsets(options, 1);
             if !error.is_null() {
                 bindings::rd_kafka_error_destroy(error);
@@ -120,13 +122,11 @@ unsafe fn options(
     client: *mut bindings::rd_kafka_t,
     operation: bindings::rd_kafka_admin_op_t,
     request: usize,
-    timeout: Duration,
 ) -> *mut bindings::rd_kafka_AdminOptions_t {
-    let timeout_ms = c_int::try_from(timeout.as_millis()).unwrap_or(c_int::MAX);
     // SAFETY: the caller vouches for `client`. Without room for it, the text of an error is left out.
     unsafe {
         let options = bindings::rd_kafka_AdminOptions_new(client, operation);
-        bindings::rd_kafka_AdminOptions_set_request_timeout(options, timeout_ms, ptr::null_mut(), 0);
+        bindings::rd_kafka_AdminOptions_set_request_timeout(options, TIMEOUT_MS_MAX, ptr::null_mut(), 0);
         bindings::rd_kafka_AdminOptions_set_opaque(options, request as *mut c_void);
         options
     }

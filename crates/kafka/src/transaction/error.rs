@@ -13,6 +13,8 @@ pub(super) enum TransactionError {
     RefusedTogether(String),
     /// All may be sent again.
     Aborted(String),
+    /// As [`TransactionError::Aborted`], but by a new producer, as this one does not get on.
+    Stuck(String),
     /// All have to wait.
     Later(String),
     /// This producer cannot go on.
@@ -31,7 +33,7 @@ impl TransactionError {
                 let failure = refused.first().map_or_else(others, |(_, failure)| copy(failure));
                 (refused, failure, Box::new(others))
             }
-            Self::Aborted(text) | Self::RefusedTogether(text) => {
+            Self::Aborted(text) | Self::Stuck(text) | Self::RefusedTogether(text) => {
                 (vec![], aborted(&text), Box::new(move || aborted(&text)))
             }
             Self::Later(text) => {

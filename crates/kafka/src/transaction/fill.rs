@@ -1,9 +1,13 @@
 //! What goes into a transaction: records, then offsets.
 
+use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
+use std::thread;
+use std::time::{Duration, Instant};
 
+use rdkafka::TopicPartitionList;
 use rdkafka::consumer::ConsumerGroupMetadata;
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::producer::Producer as _;
 use rdkafka::types::RDKafkaErrorCode as Code;
 use stt_core::{Commit, Failure};
@@ -28,7 +32,7 @@ impl TransactionRunner {
         &mut self,
         records: &[(usize, Outgoing<'_>)],
         commits: &[Commit],
-        member: Option<&ConsumerGroupMetadata>,
+        member: Option<ConsumerGroupMetadata>,
     ) -> Result<(), TransactionError> {
         let (answers, answered) = mpsc::channel();
         let mut refused = Refused {
@@ -133,12 +137,11 @@ impl TransactionRunner {
         }
     }
 
-    fn send_offsets(&mut self, commits: &[Commit], member: &ConsumerGroupMetadata) -> Result<(), TransactionError> {
+    fn send_offsets(&mut self, commits: &[Commit], member: ConsumerGroupMetadata) -> Result<(), TransactionError> {
         let list = record::commits(commits).map_err(|error| TransactionError::Aborted(error.to_string()))?;
+        let (list, member) = (Arc::new(list), Arc::new(member));
         loop {
-            let timeout = self.timeout();
-            let transactions = self.producer.transactions();
-            let error = match transactions.send_offsets_to_transaction(&list, member, timeout) {
+            let error = match self.offsets_sent(&list, &member)? {
                 Ok(()) => return Ok(()),
                 Err(KafkaError::Transaction(error)) => error,
                 Err(error) => return Err(TransactionError::Aborted(error.to_string())),
@@ -156,7 +159,44 @@ impl TransactionRunner {
             self.wait()?;
         }
     }
+
+    /// What came of one call. It is made by a thread of its own, which is left behind when it does not return in time, together
+    /// with its producer.
+    ///
+    /// librdkafka 2.12 looks for a group's coordinator once; when the broker that it asks goes down meanwhile, it waits until any
+    /// other broker comes or goes (`rd_kafka_coord_req_handle_FindCoordinator`; confluentinc/librdkafka pull request 3847). The
+    /// call's own timeout does not end that. `tests/apache/transaction.rs` kills brokers in turn and gets there now and then.
+    fn offsets_sent(
+        &mut self,
+        list: &Arc<TopicPartitionList>,
+        member: &Arc<ConsumerGroupMetadata>,
+    ) -> Result<KafkaResult<()>, TransactionError> {
+        let (answer, answered) = mpsc::channel();
+        let (producer, list, member) = (self.producer.clone(), list.clone(), member.clone());
+        let timeout = self.timeout();
+        let call = move || {
+            let transactions = producer.transactions();
+            let result = transactions.send_offsets_to_transaction(&list, &*member, timeout);
+            answer.send(result).ok(); // fails when it was left behind
+        };
+        let thread = thread::Builder::new().name("kafka-offsets".to_owned()).spawn(call);
+        thread.map_err(|error| TransactionError::Later(format!("cannot start a thread: {error}")))?;
+        let given_up_at = Instant::now() + timeout + OFFSETS_GRACE;
+        loop {
+            match answered.recv_timeout(PAUSE) {
+                Ok(result) => return Ok(result),
+                Err(_) if Instant::now() >= given_up_at => {
+                    let text = "the group's coordinator was not found in time";
+                    return Err(TransactionError::Stuck(text.to_owned()));
+                }
+                Err(_) => self.look()?,
+            }
+        }
+    }
 }
 
 /// How long the brokers are asked about a topic that was missing.
-const TOPIC_WAIT: std::time::Duration = std::time::Duration::from_secs(1);
+const TOPIC_WAIT: Duration = Duration::from_secs(1);
+
+/// How long after its timeout a call is waited for.
+const OFFSETS_GRACE: Duration = Duration::from_secs(5);

@@ -1,6 +1,7 @@
 //! Runs one transaction after the other, on a thread that may wait.
 
 use std::cmp::Reverse;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, TryRecvError};
 use std::time::{Duration, Instant};
 
@@ -25,7 +26,8 @@ pub(super) struct Begun {
 pub(super) struct TransactionRunner {
     connection: Connection,
     config: TransactionConfig,
-    pub(super) producer: Producer,
+    /// Shared with a call that does not return, see [`TransactionRunner::send_offsets`].
+    pub(super) producer: Arc<Producer>,
     /// Says how long the end may take, and is closed then.
     stop: Receiver<Duration>,
     stopped: Option<Instant>,
@@ -66,7 +68,7 @@ impl TransactionRunner {
         stop: Receiver<Duration>,
     ) -> Result<Self, ClientError> {
         Ok(Self {
-            producer: producer(&connection, &config, false)?,
+            producer: Arc::new(producer(&connection, &config, false)?),
             connection,
             config,
             stop,
@@ -132,7 +134,9 @@ impl TransactionRunner {
     /// A new producer of the same id: what the former left open is aborted.
     fn new_producer(&mut self) -> Result<(), TransactionError> {
         let made = producer(&self.connection, &self.config, self.one_by_one > 0);
-        self.producer = made.map_err(|error| TransactionError::Fatal(error.to_string()))?;
+        self.producer = made
+            .map(Arc::new)
+            .map_err(|error| TransactionError::Fatal(error.to_string()))?;
         self.register()
     }
 
@@ -168,10 +172,13 @@ impl TransactionRunner {
         records.sort_by_key(|(_, record)| Reverse(record.size()));
 
         self.call("begin a transaction", |producer| producer.begin_transaction())?;
-        let filled = self.fill(&records, &batch.commits, member.as_ref());
+        let filled = self.fill(&records, &batch.commits, member);
         let Err(error) = filled else { return self.commit() };
-        if !matches!(error, TransactionError::Fatal(_)) {
-            self.abort()?;
+        match error {
+            TransactionError::Fatal(_) => {}
+            // Registering the id again ends what the old producer left open.
+            TransactionError::Stuck(_) => self.new_producer()?,
+            _ => self.abort()?,
         }
         Err(error)
     }

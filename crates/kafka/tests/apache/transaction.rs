@@ -360,3 +360,38 @@ fn an_open_transaction_ends_by_timeout_or_by_its_id() {
     );
     assert_eq!(texts(&connection, "stt.results"), ["one"]);
 }
+
+/// The transactions' coordinator, the group's, and the leaders move to other brokers, in the midst of transactions.
+#[test]
+fn transactions_go_on_while_each_broker_is_killed_and_restarted() {
+    let (mut cluster, connection) = cluster_of(
+        1,
+        &Config {
+            nodes: 3,
+            ..Config::default()
+        },
+    );
+    let mut worker = Worker::of(Member::join_for(&connection, seconds(30)), &connection, config());
+    let mut texts_written = Vec::new();
+    let mut go_on = |worker: &mut Worker, count: usize| {
+        for _ in 0..count {
+            let number = texts_written.len() as u64 + 1;
+            let text = format!("text {number}");
+            let next = i64::try_from(number).unwrap();
+            worker.run_until_committed(|| vec![completed(number, text.as_str())], &[commit(0, next)]);
+            texts_written.push(text);
+        }
+        texts_written.len()
+    };
+    go_on(&mut worker, 5);
+    for node in 0..3 {
+        cluster.kill(node).unwrap();
+        go_on(&mut worker, 20);
+        cluster.start_node(node).unwrap();
+        go_on(&mut worker, 20);
+        cluster.wait_until_in_sync().unwrap();
+    }
+    let count = go_on(&mut worker, 1);
+    assert_eq!(texts(&connection, "stt.results"), texts_written);
+    assert_eq!(group(&connection), BTreeMap::from([(0, Some(count as i64))]));
+}
