@@ -31,6 +31,15 @@ const DEFAULTS: [(&str, &str); 5] = [
     ("log.connection.close", "false"),
 ];
 
+/// Properties of a member of a consumer group. librdkafka makes no consumer when they do not fit one another, and what they
+/// have to fit, the worker sets for members only. So other clients do without.
+const MEMBER_PROPERTIES: [&str; 4] = [
+    "session.timeout.ms",
+    "heartbeat.interval.ms",
+    "max.poll.interval.ms",
+    "group.instance.id",
+];
+
 impl Connection {
     /// To these brokers, without further properties.
     #[must_use]
@@ -41,11 +50,29 @@ impl Connection {
         }
     }
 
-    /// The configuration of one client: defaults, then the operator's properties, then what the client owns.
+    /// The configuration of a member of a consumer group: defaults, then the operator's properties, then what the client owns.
+    pub(crate) fn member(
+        &self,
+        defaults: &[(&str, &str)],
+        owned: &[(&str, &str)],
+    ) -> Result<ClientConfig, ClientError> {
+        self.config(defaults, owned, |_| true)
+    }
+
+    /// The configuration of any other client, in the same order.
     pub(crate) fn client(
         &self,
         defaults: &[(&str, &str)],
         owned: &[(&str, &str)],
+    ) -> Result<ClientConfig, ClientError> {
+        self.config(defaults, owned, |property| !MEMBER_PROPERTIES.contains(&property))
+    }
+
+    fn config(
+        &self,
+        defaults: &[(&str, &str)],
+        owned: &[(&str, &str)],
+        is_wanted: impl Fn(&str) -> bool,
     ) -> Result<ClientConfig, ClientError> {
         let problems = properties::check_each(&self.properties);
         if !problems.is_empty() {
@@ -55,7 +82,7 @@ impl Connection {
         for (key, value) in DEFAULTS.iter().chain(defaults) {
             config.set(*key, *value);
         }
-        for (key, value) in &self.properties {
+        for (key, value) in self.properties.iter().filter(|(key, _)| is_wanted(key)) {
             config.set(properties::canonical(key), value);
         }
         for (key, value) in owned {
@@ -78,6 +105,7 @@ impl fmt::Debug for Connection {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rdkafka::consumer::BaseConsumer;
 
     fn with(properties: &[(&str, &str)]) -> Connection {
         let mut connection = Connection::new("localhost:9092");
@@ -94,6 +122,22 @@ mod tests {
         let error = connection.client(&[], &[]).map(|_| ()).unwrap_err();
         assert!(error.to_string().starts_with("acks: is set by the worker"), "{error}");
         assert!(!format!("{connection:?} {error:?} {error}").contains("hunter2"));
+    }
+
+    /// The session is shorter than the interval by a setting of the worker, which only members have.
+    #[test]
+    fn a_client_that_joins_no_group_is_made_whatever_members_have_to_fit() {
+        let connection = with(&[("max.poll.interval.ms", "6000"), ("group.instance.id", "a")]);
+        let member = |session| connection.member(&[("session.timeout.ms", session)], &[("group.id", "g")]);
+        for (config, is_made) in [
+            (connection.client(&[], &[]), true),
+            (connection.client(&[], &[("group.id", "g")]), true),
+            (member("6000"), true),
+            (member("6001"), false),
+        ] {
+            let made: Result<BaseConsumer, _> = config.unwrap().create();
+            assert_eq!(made.is_ok(), is_made, "{:?}", made.err());
+        }
     }
 
     #[test]

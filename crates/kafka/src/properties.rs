@@ -8,6 +8,7 @@ use rdkafka::consumer::BaseConsumer;
 use rdkafka::error::KafkaError;
 use rdkafka::types::RDKafkaConfRes;
 
+use crate::Connection;
 use crate::context::LastError;
 
 /// A property that operators may not set.
@@ -134,8 +135,10 @@ fn check(name: &str, value: &str) -> Option<PropertyProblem> {
 }
 
 fn check_together(properties: &BTreeMap<String, String>) -> Option<PropertyProblem> {
-    let mut config = ClientConfig::new();
-    config.extend(properties.iter().map(|(name, value)| (name.clone(), value.clone())));
+    // Whether members can be made of them depends on settings, too; the source finds that out.
+    let mut connection = Connection::new("localhost");
+    connection.properties.clone_from(properties);
+    let config = connection.client(&[], &[]).ok()?;
     let made = config.create_with_context::<_, BaseConsumer<LastError>>(LastError::default());
     let text = match made.err()? {
         KafkaError::ClientCreation(text) => plain(&text),
@@ -226,6 +229,16 @@ mod tests {
             found.len() == 1 && found[0].starts_with("ssl.ca.location failed"),
             "{found:?}"
         );
+    }
+
+    #[test]
+    fn properties_are_checked_together_with_the_defaults_but_not_as_those_of_a_member() {
+        let found = problems(&[("reconnect.backoff.ms", "3000")]);
+        assert!(
+            found.len() == 1 && found[0].contains("reconnect.backoff.max.ms"),
+            "{found:?}"
+        );
+        assert_eq!(problems(&[("max.poll.interval.ms", "30000")]), [""; 0]);
     }
 
     /// PLAIN, SCRAM and OAUTHBEARER need no more than OpenSSL; a build without them would only be noticed in production.

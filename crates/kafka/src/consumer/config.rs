@@ -66,7 +66,7 @@ impl SourceConfig {
             Some(contexts) => format!("{contexts},{DEBUG_CONTEXT}"),
             None => DEBUG_CONTEXT.to_owned(),
         };
-        let mut config = connection.client(
+        let mut config = connection.member(
             &defaults,
             &[
                 ("group.id", &self.group_id),

@@ -176,7 +176,7 @@ impl TransactionRunner {
         let timeout = self.timeout();
         let call = move || {
             let transactions = producer.transactions();
-            let result = transactions.send_offsets_to_transaction(&list, &*member, timeout);
+            let result = transactions.send_offsets_to_transaction(&list, &member, timeout);
             answer.send(result).ok(); // fails when it was left behind
         };
         let thread = thread::Builder::new().name("kafka-offsets".to_owned()).spawn(call);
