@@ -150,8 +150,9 @@ impl Site {
             };
             assert!(
                 Instant::now() < deadline,
-                "waited in vain: {what}; committed {:?}",
-                last()
+                "waited in vain: {what}; committed {:?}\n{}",
+                last(),
+                self.logs()
             );
             SystemClock.sleep(TICK);
         }
