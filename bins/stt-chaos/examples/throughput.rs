@@ -1,4 +1,5 @@
 //! Jobs per second of the whole pipeline with an engine that costs nothing, or a scripted time: how much delivery costs.
+//! From 100,000 jobs on also memory, threads and descriptors of the process after each tenth of them.
 //!
 //! ```text
 //! cargo run --release -p stt-chaos --example throughput -- [--broker apache|embedded] [--guarantee at-least-once|exactly-once]
@@ -26,6 +27,9 @@ use stt_testkit::apache::{Cluster, Config as ClusterConfig};
 
 const PARTITIONS: u32 = 6;
 const PRODUCERS: u64 = 16;
+
+/// So many jobs make a run in which growth can be seen.
+const MANY: u64 = 100_000;
 
 #[derive(Clone)]
 struct Options {
@@ -176,18 +180,49 @@ fn run(
     let stopping = Stopping::default();
     let watcher = std::thread::spawn({
         let (board, stopping, steps, jobs) = (Arc::clone(&board), stopping.clone(), Arc::clone(&steps), options.jobs);
-        move || {
-            while steps.done.load(Ordering::Relaxed) < jobs || board.status().open > 0 {
+        move || -> Result<Instant, String> {
+            let tenth = if jobs < MANY { jobs } else { jobs / 10 };
+            let mut next = tenth;
+            loop {
+                let done = steps.done.load(Ordering::Relaxed);
+                if done >= next && next < jobs {
+                    say(&format!("after {done} jobs: {}", holdings()?));
+                    next += tenth;
+                }
+                if done >= jobs && board.status().open == 0 {
+                    break;
+                }
                 SystemClock.sleep(Duration::from_millis(2));
             }
+            let ended = Instant::now();
+            if jobs >= MANY {
+                say(&format!("after {jobs} jobs: {}", holdings()?));
+            }
             stopping.stop();
-            Instant::now()
+            Ok(ended)
         }
     });
     stt_pipeline::run(&mut source, sink.as_mut(), &services, &config, &board, &stopping)?;
-    let ended = watcher.join().map_err(|_| "the watcher panicked")?;
+    let ended = watcher.join().map_err(|_| "the watcher panicked")??;
     let begun = steps.begun.get().copied().unwrap_or(ended);
     Ok((options.jobs, ended.duration_since(begun).as_secs_f64()))
+}
+
+/// What the process holds: resident memory, threads, open descriptors.
+fn holdings() -> Result<String, String> {
+    let failed = |error: std::io::Error| format!("cannot read /proc/self: {error}");
+    let status = std::fs::read_to_string("/proc/self/status").map_err(failed)?;
+    let number = |key: &str| -> u64 {
+        let line = status
+            .lines()
+            .find_map(|line| line.strip_prefix(key))
+            .unwrap_or_default();
+        let digits = line.trim().split(' ').next().unwrap_or_default();
+        digits.parse().unwrap_or_default()
+    };
+    let descriptors = std::fs::read_dir("/proc/self/fd").map_err(failed)?.count();
+    let (memory, threads) = (number("VmRSS:") / 1024, number("Threads:"));
+    Ok(format!("{memory} MiB, {threads} threads, {descriptors} descriptors"))
 }
 
 /// Writes jobs in several threads, as each producer waits for each record.
