@@ -247,7 +247,17 @@ impl Fleet {
             };
             self.judge(index, status);
         }
+        self.note_lost();
         Ok(())
+    }
+
+    /// Which jobs were lost by workers whose session ran out.
+    fn note_lost(&mut self) {
+        let names: Vec<String> = self.history.names().map(str::to_owned).collect();
+        for name in names {
+            let text = std::fs::read_to_string(self.log(&name)).unwrap_or_default();
+            self.history.lost_with_session(&text);
+        }
     }
 
     /// The end of a worker's log.

@@ -1,6 +1,6 @@
 //! What became of each worker process.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 /// Every process that there was, by its name, with what was done to it or what it did.
@@ -8,6 +8,8 @@ use std::fmt;
 pub(crate) struct History {
     lives: BTreeMap<String, Vec<Turn>>,
     hits: BTreeMap<usize, usize>,
+    /// Ids of the jobs that a worker had when its session ran out.
+    lost: BTreeSet<String>,
     /// Whether the broker was killed or restarted.
     pub(crate) broker_was_away: bool,
     /// What should not have happened, as sentences.
@@ -77,5 +79,46 @@ impl History {
     /// How often a job may have been in hand when its process was killed or frozen.
     pub(crate) fn hits(&self, job: usize) -> usize {
         self.hits.get(&job).copied().unwrap_or_default()
+    }
+
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.lives.keys().map(String::as_str)
+    }
+
+    /// Reads in a worker's log which jobs it lost because its session ran out.
+    pub(crate) fn lost_with_session(&mut self, log: &str) {
+        let mut left = Vec::new();
+        for line in log.lines() {
+            if line.ends_with(" left for another worker") {
+                left.extend(line.split_once("] job ").and_then(|(_, job)| job.split(' ').next()));
+            } else if line.contains("] partitions lost: ") {
+                self.lost.extend(left.drain(..).map(str::to_owned));
+            } else if line.contains("] partitions ") {
+                left.clear();
+            }
+        }
+    }
+
+    /// Whether a session ran out while a worker had this job.
+    pub(crate) fn was_lost(&self, id: &str) -> bool {
+        self.lost.contains(id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn jobs_of_a_session_that_ran_out_are_lost_and_those_of_a_revocation_are_not() {
+        let mut history = History::default();
+        history.lost_with_session(
+            "[t INFO  telemetry] job a (stt.jobs[0]@1, attempt 1) left for another worker\n\
+             [t INFO  telemetry] partitions revoked: stt.jobs[0] (now 1)\n\
+             [t INFO  telemetry] job b (stt.jobs[1]@1, attempt 1) left for another worker\n\
+             [t INFO  telemetry] partitions lost: stt.jobs[1] (now 0)\n\
+             [t INFO  telemetry] job c (stt.jobs[1]@2, attempt 1) left for another worker\n",
+        );
+        assert_eq!(["a", "b", "c"].map(|id| history.was_lost(id)), [false, true, false]);
     }
 }

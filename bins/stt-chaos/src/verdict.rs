@@ -137,9 +137,11 @@ impl Verdict {
 }
 
 /// Whether a job that is no poison was rightly taken for it. The last time it runs alone, so that crash was no other job's, but
-/// a blow to the very process that ran it; the crashes before may have been anybody's.
+/// a blow to the very process that ran it, or its marker could not be taken back when the session ran out; the crashes before
+/// may have been anybody's.
 fn is_fair(job: &Job, end: &End, history: &History) -> bool {
-    *end == End::Failed(ErrorCode::WorkerCrashed) && job.fate != Fate::Poison && history.hits(job.number) >= 1
+    let is_struck = history.hits(job.number) >= 1 || history.was_lost(&job.id());
+    *end == End::Failed(ErrorCode::WorkerCrashed) && job.fate != Fate::Poison && is_struck
 }
 
 /// Whether `docs/delivery.md` names a window for a second outcome: the first writer was killed, frozen or fenced (windows 2, 3
@@ -247,6 +249,14 @@ mod tests {
             "{faults:?}"
         );
         history.struck_with([0]);
+        let verdict = Verdict::of(&plan, &tally, &history, Guarantee::AtLeastOnce);
+        assert_eq!((verdict.faults, verdict.killed_too_often), (vec![], 1));
+        let mut history = History::default();
+        history.lost_with_session(&format!(
+            "[t INFO telemetry] job {} (stt.jobs[0]@0, attempt 1) left for another worker\n\
+             [t INFO telemetry] partitions lost: stt.jobs[0] (now 0)\n",
+            job.id()
+        ));
         let verdict = Verdict::of(&plan, &tally, &history, Guarantee::AtLeastOnce);
         assert_eq!((verdict.faults, verdict.killed_too_often), (vec![], 1));
     }
