@@ -218,6 +218,14 @@ fn what_this_machine_lacks_is_no_fault_of_the_job() {
         "a_download_without_descriptors",
     );
     assert!(said.contains("fault: WorkerLocal"), "{said}");
+    let said = run(
+        r#"exec "$0" --ignored --exact "$1" --nocapture"#,
+        "a_download_without_threads",
+    );
+    assert!(
+        said.contains("fault: WorkerLocal") && said.contains("no thread can be started"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -244,6 +252,22 @@ fn a_download_without_descriptors() {
     let fetched = fetch(&setup.fetch, &url);
     drop(held);
     println!("{fetched:?}");
+}
+
+/// A name is looked up by a thread of its own. There is no address space left for its stack: a limit of processes would not
+/// hold for root.
+#[test]
+#[ignore = "run by another test, in a process of its own"]
+fn a_download_without_threads() {
+    let setup = setup(|_| {});
+    let used = std::fs::read_to_string("/proc/self/statm").unwrap();
+    let pages: u64 = used.split(' ').next().unwrap().parse().unwrap();
+    let limit = rustix::process::Rlimit {
+        current: Some(pages * u64::try_from(rustix::param::page_size()).unwrap() + 256 * 1024),
+        ..rustix::process::getrlimit(rustix::process::Resource::As)
+    };
+    rustix::process::setrlimit(rustix::process::Resource::As, limit).unwrap();
+    println!("{:?}", fetch(&setup.fetch, "http://localhost:9/"));
 }
 
 #[test]
