@@ -85,16 +85,19 @@ impl History {
         self.lives.keys().map(String::as_str)
     }
 
-    /// Reads in a worker's log which jobs it lost because its session ran out.
+    /// Reads in a worker's log which jobs it had of partitions that it lost because its session ran out: those without an end,
+    /// and those whose last commit may not have been taken.
     pub(crate) fn lost_with_session(&mut self, log: &str) {
-        let mut left = Vec::new();
+        let mut had: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for line in log.lines() {
-            if line.ends_with(" left for another worker") {
-                left.extend(line.split_once("] job ").and_then(|(_, job)| job.split(' ').next()));
-            } else if line.contains("] partitions lost: ") {
-                self.lost.extend(left.drain(..).map(str::to_owned));
-            } else if line.contains("] partitions ") {
-                left.clear();
+            if let Some((_, lost)) = line.split_once("] partitions lost: ") {
+                let lost = lost.split(' ').filter_map(|partition| had.remove(partition));
+                self.lost.extend(lost.flatten().map(str::to_owned));
+            } else if let Some((_, job)) = line.split_once("] job ")
+                && let Some((id, place)) = job.split_once(" (")
+                && let Some((partition, _)) = place.split_once('@')
+            {
+                had.entry(partition).or_default().push(id);
             }
         }
     }
@@ -110,15 +113,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn jobs_of_a_session_that_ran_out_are_lost_and_those_of_a_revocation_are_not() {
+    fn jobs_of_a_partition_that_was_lost_are_lost_whether_they_were_done_or_not() {
         let mut history = History::default();
         history.lost_with_session(
-            "[t INFO  telemetry] job a (stt.jobs[0]@1, attempt 1) left for another worker\n\
-             [t INFO  telemetry] partitions revoked: stt.jobs[0] (now 1)\n\
-             [t INFO  telemetry] job b (stt.jobs[1]@1, attempt 1) left for another worker\n\
-             [t INFO  telemetry] partitions lost: stt.jobs[1] (now 0)\n\
-             [t INFO  telemetry] job c (stt.jobs[1]@2, attempt 1) left for another worker\n",
+            "[t INFO  telemetry] job a (stt.jobs[0]@1, attempt 1) completed: 1 s of mr\n\
+             [t INFO  telemetry] job b (stt.jobs[1]@1, attempt 1) completed: 1 s of mr\n\
+             [t INFO  telemetry] job c (stt.jobs[1]@2, attempt 1) left for another worker\n\
+             [t INFO  telemetry] partitions lost: stt.jobs[1] (now 1)\n\
+             [t INFO  telemetry] job d (stt.jobs[1]@3, attempt 1) completed: 1 s of mr\n",
         );
-        assert_eq!(["a", "b", "c"].map(|id| history.was_lost(id)), [false, true, false]);
+        let lost = ["a", "b", "c", "d"].map(|id| history.was_lost(id));
+        assert_eq!(lost, [false, true, true, false]);
     }
 }
