@@ -31,8 +31,8 @@ const DEFAULTS: [(&str, &str); 5] = [
     ("log.connection.close", "false"),
 ];
 
-/// Properties of a member of a consumer group. librdkafka makes no consumer when they do not fit one another, and what they
-/// have to fit, the worker sets for members only. So other clients do without.
+/// Properties of a member of a consumer group. librdkafka creates no consumer whose `max.poll.interval.ms` is below its
+/// `session.timeout.ms`, and only a member gets that from [`crate::SourceConfig`]. So other clients do not get these.
 const MEMBER_PROPERTIES: [&str; 4] = [
     "session.timeout.ms",
     "heartbeat.interval.ms",
@@ -124,9 +124,8 @@ mod tests {
         assert!(!format!("{connection:?} {error:?} {error}").contains("hunter2"));
     }
 
-    /// The session is shorter than the interval by a setting of the worker, which only members have.
     #[test]
-    fn a_client_that_joins_no_group_is_made_whatever_members_have_to_fit() {
+    fn only_members_need_a_session_within_the_poll_interval() {
         let connection = with(&[("max.poll.interval.ms", "6000"), ("group.instance.id", "a")]);
         let member = |session| connection.member(&[("session.timeout.ms", session)], &[("group.id", "g")]);
         for (config, is_made) in [
