@@ -254,8 +254,7 @@ fn a_download_without_descriptors() {
     println!("{fetched:?}");
 }
 
-/// A name is looked up by a thread of its own. There is no address space left for its stack: a limit of processes would not
-/// hold for root.
+/// A lookup starts a thread. The limit on address space leaves none for its stack; `RLIMIT_NPROC` does not apply to root.
 #[test]
 #[ignore = "run by another test, in a process of its own"]
 fn a_download_without_threads() {
