@@ -3,12 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
+use crate::worker::ATTEMPTS_MAX;
+
 /// Every process that there was, by its name, with what was done to it or what it did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct History {
     lives: BTreeMap<String, Vec<Turn>>,
     hits: BTreeMap<usize, usize>,
-    /// Ids of the jobs that a worker had when its session ran out.
+    /// Ids of the jobs of [`History::lost_with_session`].
     lost: BTreeSet<String>,
     /// Whether the broker was killed or restarted.
     pub(crate) broker_was_away: bool,
@@ -81,28 +83,32 @@ impl History {
         self.hits.get(&job).copied().unwrap_or_default()
     }
 
+    /// The names of all processes.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.lives.keys().map(String::as_str)
     }
 
-    /// Reads in a worker's log which jobs it had of partitions that it lost because its session ran out: those without an end,
-    /// and those whose last commit may not have been taken.
+    /// Reads in a worker's log which jobs were one crash short of [`ATTEMPTS_MAX`] in partitions that it lost with its session.
     pub(crate) fn lost_with_session(&mut self, log: &str) {
-        let mut had: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        let last_chance = format!(") was started by {} worker processes", ATTEMPTS_MAX - 1);
+        let mut suspects: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
         for line in log.lines() {
             if let Some((_, lost)) = line.split_once("] partitions lost: ") {
-                let lost = lost.split(' ').filter_map(|partition| had.remove(partition));
+                let lost = lost.split(' ').filter_map(|partition| suspects.remove(partition));
                 self.lost.extend(lost.flatten().map(str::to_owned));
-            } else if let Some((_, job)) = line.split_once("] job ")
+            } else if let Some((_, revoked)) = line.split_once("] partitions revoked: ") {
+                suspects.retain(|partition, _| !revoked.split(' ').any(|other| other == *partition));
+            } else if line.contains(&last_chance)
+                && let Some((_, job)) = line.split_once("] job ")
                 && let Some((id, place)) = job.split_once(" (")
                 && let Some((partition, _)) = place.split_once('@')
             {
-                had.entry(partition).or_default().push(id);
+                suspects.entry(partition).or_default().push(id);
             }
         }
     }
 
-    /// Whether a session ran out while a worker had this job.
+    /// Whether a session ran out while a worker had this job as such a suspect.
     pub(crate) fn was_lost(&self, id: &str) -> bool {
         self.lost.contains(id)
     }
@@ -113,16 +119,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn jobs_of_a_partition_that_was_lost_are_lost_whether_they_were_done_or_not() {
+    fn only_suspects_of_lost_partitions_are_lost() {
         let mut history = History::default();
         history.lost_with_session(
-            "[t INFO  telemetry] job a (stt.jobs[0]@1, attempt 1) completed: 1 s of mr\n\
-             [t INFO  telemetry] job b (stt.jobs[1]@1, attempt 1) completed: 1 s of mr\n\
-             [t INFO  telemetry] job c (stt.jobs[1]@2, attempt 1) left for another worker\n\
-             [t INFO  telemetry] partitions lost: stt.jobs[1] (now 1)\n\
-             [t INFO  telemetry] job d (stt.jobs[1]@3, attempt 1) completed: 1 s of mr\n",
+            "[t WARN  t] job a (stt.jobs[0]@1, attempt 1) was started by 2 worker processes that ended before\n\
+             [t WARN  t] job b (stt.jobs[1]@1, attempt 1) was started by 1 worker processes that ended before\n\
+             [t WARN  t] job c (stt.jobs[1]@2, attempt 1) was started by 2 worker processes that ended before\n\
+             [t WARN  t] job d (stt.jobs[2]@2, attempt 1) was started by 2 worker processes that ended before\n\
+             [t INFO  t] partitions revoked: stt.jobs[2] (now 2)\n\
+             [t INFO  t] partitions lost: stt.jobs[1] stt.jobs[2] (now 1)\n",
         );
         let lost = ["a", "b", "c", "d"].map(|id| history.was_lost(id));
-        assert_eq!(lost, [false, true, true, false]);
+        assert_eq!(lost, [false, false, true, false]);
     }
 }

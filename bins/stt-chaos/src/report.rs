@@ -75,7 +75,7 @@ impl Report<'_> {
         let failed: usize = verdict.failed.values().sum();
         row("failed", counts(failed, verdict.failed.iter()));
         if verdict.killed_too_often > 0 {
-            let text = "jobs whose workers were killed so often that they count as poison";
+            let text = "jobs whose workers were killed, or lost their session, so often that they count as poison";
             row("killed too often", format!("{} {text}", verdict.killed_too_often));
         }
         let duplicates: usize = verdict.duplicates.values().sum();

@@ -235,7 +235,7 @@ mod tests {
     }
 
     #[test]
-    fn a_job_taken_for_poison_is_a_fault_unless_its_workers_were_killed_so_often() {
+    fn a_job_taken_for_poison_is_a_fault_without_a_cause() {
         let plan = plan(&[(Fate::Good, 1)]);
         let job = &plan.jobs[0];
         let mut tally = Tally::default();
@@ -253,7 +253,7 @@ mod tests {
         assert_eq!((verdict.faults, verdict.killed_too_often), (vec![], 1));
         let mut history = History::default();
         history.lost_with_session(&format!(
-            "[t INFO telemetry] job {} (stt.jobs[0]@0, attempt 1) left for another worker\n\
+            "[t INFO telemetry] job {} (stt.jobs[0]@0, attempt 1) was started by 2 worker processes that ended\n\
              [t INFO telemetry] partitions lost: stt.jobs[0] (now 0)\n",
             job.id()
         ));
